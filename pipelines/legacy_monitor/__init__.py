@@ -1,0 +1,1 @@
+"""The previous API-based monitor, kept runnable for comparison."""

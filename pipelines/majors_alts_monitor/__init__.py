@@ -1,0 +1,1 @@
+"""Warehouse to delivery: regime, dual-beta-neutral book, backtest and report."""

@@ -1,0 +1,32 @@
+"""Errors every package shares, ordered by who must act.
+
+Each package's own tree descends from one of the two branches::
+
+    PipelineError                   exit code
+    ├── DataProblem             1   data or vendor; a retry or a data fix may help
+    └── UsageProblem            2   a flag, a setting or a key is wrong; a person edits
+
+Anything else that escapes is a defect of ours and ends with exit code 3.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PipelineError(Exception):
+    """Base of every error that is ours; its text is one line: what, where, what to do."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class DataProblem(PipelineError):
+    """The data or a vendor is at fault."""
+
+    exit_code = 1
+
+
+class UsageProblem(PipelineError):
+    """A flag, a setting or a key is at fault."""
+
+    exit_code = 2
