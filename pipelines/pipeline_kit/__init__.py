@@ -1,1 +1,1 @@
-"""What every stage shares and none owns: time, paths, atomic files, manifests, bucket, warehouse."""
+"""What every stage shares and none owns: time, paths, files, manifests, bucket, warehouse."""

@@ -47,7 +47,9 @@ def parse_instant(text: str, name: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text.strip())
     except ValueError as e:
-        raise UsageProblem(f"{name}: {text!r} is not an ISO time such as 2024-01-02T00:50:00Z") from e
+        raise UsageProblem(
+            f"{name}: {text!r} is not an ISO time such as 2024-01-02T00:50:00Z"
+        ) from e
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 

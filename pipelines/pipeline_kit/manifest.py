@@ -22,7 +22,9 @@ def canonical_json(value: Any) -> str:
     >>> canonical_json({"b": 0.1, "a": None})
     '{"a":null,"b":0.1}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+    )
 
 
 def readable_json(value: Any) -> str:
