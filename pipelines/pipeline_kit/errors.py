@@ -4,6 +4,7 @@ Each package's own tree descends from one of the two branches::
 
     PipelineError                   exit code
     ├── DataProblem             1   data or vendor; a retry or a data fix may help
+    │   └── LakeContractError       a lake breaks contract.md section 3
     └── UsageProblem            2   a flag, a setting or a key is wrong; a person edits
 
 Anything else that escapes is a defect of ours and ends with exit code 3.
@@ -30,3 +31,7 @@ class UsageProblem(PipelineError):
     """A flag, a setting or a key is at fault."""
 
     exit_code = 2
+
+
+class LakeContractError(DataProblem):
+    """A lake breaks contract.md section 3; the text names table, rows and remedy."""
