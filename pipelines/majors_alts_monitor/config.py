@@ -411,7 +411,7 @@ class EvaluationConfig(Frozen):
 
 
 class OutputsConfig(Frozen):
-    """Folders, relative to the working directory."""
+    """Folders: the cache below ``MAM_DATA_DIR``, the others below the working directory."""
 
     reports_dir: str
     artifacts_dir: str

@@ -107,7 +107,7 @@ class Market:
     @cached_property
     def major_columns(self) -> tuple[int, int]:
         """Column numbers of BTC and ETH."""
-        btc, eth = self.assets.get_indexer(list(MAJORS))
+        btc, eth = self.assets.get_indexer(pd.Index(MAJORS))
         return int(btc), int(eth)
 
     @cached_property

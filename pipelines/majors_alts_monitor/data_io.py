@@ -1,0 +1,233 @@
+"""The only reader: a lake becomes a warehouse, and its marts become arrays.
+
+Flow: ``lake folder -> open_lake -> open_warehouse -> read_market, read_features, read_universe``.
+The lake is opened read-only. A warehouse is named by the content it was built from (rows,
+features settings, models, lock), so a second run on the same inputs reads the same file and two
+runs never write to one. No arithmetic happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from majors_alts_monitor.config import MonitorConfig
+from majors_alts_monitor.errors import RangeError, TableContractError
+from majors_alts_monitor.features import check_features
+from majors_alts_monitor.types import MAJORS, Bools, CloseVersions, Floats, Market
+from pipeline_kit import paths, warehouse
+from pipeline_kit.lake import LakeFacts, check_tables, find_tables
+from pipeline_kit.manifest import canonical_json, sha256_file, sha256_text, sha256_tree
+
+NUMBERS = (
+    "close_usd",
+    "return_1d",
+    "return_since_last_price",
+    "market_cap_usd",
+    "volume_usd",
+    "volume_median_7d_usd",
+    "perp_volume_usd",
+    "funding_rate_8h",
+    "funding_rate_1d",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """A lake that was found to keep its contract."""
+
+    folder: Path
+    tables: Mapping[str, list[Path]]
+    facts: LakeFacts
+
+
+def open_lake(folder: Path) -> Lake:
+    """Return the lake in ``folder``; it is only read.
+
+    Raises
+    ------
+    LakeContractError
+        If it breaks contract.md section 3.
+    """
+    tables = find_tables(folder)
+    return Lake(folder=folder, tables=tables, facts=check_tables(tables))
+
+
+def check_range(lake: Lake, start: date, end: date) -> None:
+    """Raise a ``RangeError`` unless every day of ``start`` to ``end`` lies in the lake."""
+    first, last = lake.facts.first_day, lake.facts.last_day
+    if end > last:
+        raise RangeError(
+            f"{lake.folder}: last complete day {last}, asked for {end}; fetch newer days "
+            '("make fetch") or ask for an earlier one'
+        )
+    if start < first:
+        raise RangeError(
+            f"{lake.folder}: first day {first}, asked for {start}; ask for a later one"
+        )
+
+
+def warehouse_variables(config: MonitorConfig, known_at: datetime | None) -> dict[str, object]:
+    """Return the dbt variables that the configuration decides."""
+    universe, features = config.universe, config.features
+    return {
+        "known_at": known_at.replace(tzinfo=None).isoformat(sep=" ") if known_at else None,
+        "vintage": features.vintage,
+        "zscore_days": features.zscore_days,
+        "staleness_days": features.staleness_days,
+        "exclude_assets": sorted(set(universe.exclude_assets)),
+        "min_mcap_usd": universe.min_mcap_usd,
+        "min_volume_usd": universe.min_volume_usd,
+        "min_listing_days": universe.min_listing_days,
+        "lag_minutes_coingecko": features.publication_lag_minutes.coingecko,
+        "lag_minutes_default": features.publication_lag_minutes.default,
+    }
+
+
+def open_warehouse(lake: Lake, config: MonitorConfig, known_at: datetime | None) -> Path:
+    """Return the DuckDB file built from the lake's content, building it where it is not cached.
+
+    Raises
+    ------
+    WarehouseError
+        If a model or a test fails.
+    """
+    variables = warehouse_variables(config, known_at)
+    identity = {
+        "content": dict(lake.facts.content_sha256),
+        "variables": variables,
+        "models": sha256_tree(paths.dbt_project_dir(), ("*.sql", "*.yml")),
+        "lock": sha256_file(paths.lock_file()),
+    }
+    folder = paths.data_dir() / config.outputs.cache_dir / "warehouse"
+    built = folder / f"{sha256_text(canonical_json(identity))[:24]}.duckdb"
+    if not built.is_file():
+        warehouse.build(lake.tables, variables, built)
+    return built
+
+
+def read_features(built: Path) -> pd.DataFrame:
+    """Return ``fct_features_daily`` of every calendar day, indexed by date."""
+    return check_features(_frame(built, "select * from marts.fct_features_daily order by date"))
+
+
+def read_universe(built: Path, start: date, end: date) -> pd.DataFrame:
+    """Return date, asset_id, is_eligible, exclusion_reason between two days, both included."""
+    query = """
+        select date, asset_id, is_eligible, exclusion_reason
+        from marts.fct_universe_daily
+        where date between ? and ?
+        order by date, asset_id
+    """
+    return _frame(built, query, [start, end])
+
+
+def read_market(built: Path, until: date) -> Market:
+    """Return the arrays of every asset that was eligible at least once up to ``until``.
+
+    Raises
+    ------
+    TableContractError
+        If BTC or ETH is not in the warehouse.
+    """
+    with closing(_connect(built)) as con:
+        first = con.execute("select min(date) from marts.fct_features_daily").fetchone()
+        ids = con.execute(
+            """
+            select distinct asset_id from marts.fct_universe_daily
+            where date <= ? and (is_eligible or asset_id in ('BTC', 'ETH'))
+            order by asset_id
+            """,
+            [until],
+        ).fetchall()
+        assets = pd.Index([row[0] for row in ids], name="asset_id", dtype="str")
+        missing = [major for major in MAJORS if major not in assets]
+        if missing or first is None:
+            raise TableContractError(f"fct_universe_daily: no {' and no '.join(missing)}; rebuild")
+        dates = pd.date_range(first[0], until, name="date")
+        days = _long_rows(con, "fct_asset_daily", (*NUMBERS, "is_delisted"), until)
+        universe = _long_rows(con, "fct_universe_daily", ("is_eligible",), until)
+        versions = con.execute(
+            """
+            select asset_id, date, read_from, read_to, close_usd from marts.fct_close_versions
+            where date <= $1 and read_from <= $1 and close_usd is not null
+            order by asset_id, date, read_from
+            """,
+            [until],
+        ).fetch_df()
+    return Market(
+        dates=dates,
+        assets=assets,
+        **{name: _panel(days, name, dates, assets) for name in NUMBERS},
+        is_eligible=_flags(universe, "is_eligible", dates, assets),
+        is_delisted=_flags(days, "is_delisted", dates, assets),
+        close_versions=_versions(versions, dates, assets),
+    )
+
+
+def _connect(built: Path) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(str(built), read_only=True)
+
+
+def _frame(built: Path, query: str, parameters: list[Any] | None = None) -> pd.DataFrame:
+    with closing(_connect(built)) as con:
+        return con.execute(query, parameters or []).fetch_df()
+
+
+def _long_rows(
+    con: duckdb.DuckDBPyConnection, mart: str, columns: tuple[str, ...], until: date
+) -> pd.DataFrame:
+    # mart and columns are constants of this module, never a user's text.
+    query = f"select asset_id, date, {', '.join(columns)} from marts.{mart} where date <= ?"  # noqa: S608
+    return con.execute(query, [until]).fetch_df()
+
+
+def _cells(
+    frame: pd.DataFrame, dates: pd.DatetimeIndex, assets: pd.Index[str]
+) -> tuple[Any, Any, Any]:
+    """Return row numbers, column numbers, and which rows of ``frame`` lie in the panel."""
+    rows = dates.get_indexer(pd.DatetimeIndex(frame["date"]).as_unit(dates.unit))
+    columns = assets.get_indexer(pd.Index(frame["asset_id"]))
+    inside = (rows >= 0) & (columns >= 0)
+    return rows[inside], columns[inside], inside
+
+
+def _panel(
+    frame: pd.DataFrame, name: str, dates: pd.DatetimeIndex, assets: pd.Index[str]
+) -> Floats:
+    rows, columns, inside = _cells(frame, dates, assets)
+    panel = np.full((len(dates), len(assets)), np.nan)
+    panel[rows, columns] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)[inside]
+    return panel
+
+
+def _flags(frame: pd.DataFrame, name: str, dates: pd.DatetimeIndex, assets: pd.Index[str]) -> Bools:
+    rows, columns, inside = _cells(frame, dates, assets)
+    panel = np.zeros((len(dates), len(assets)), dtype=np.bool_)
+    panel[rows, columns] = frame[name].to_numpy(dtype=np.bool_, na_value=False)[inside]
+    return panel
+
+
+def _versions(frame: pd.DataFrame, dates: pd.DatetimeIndex, assets: pd.Index[str]) -> CloseVersions:
+    first = dates[0]
+    columns = assets.get_indexer(pd.Index(frame["asset_id"]))
+    kept = frame[columns >= 0]
+
+    def row_numbers(name: str) -> pd.Series[float]:
+        return (pd.to_datetime(kept[name]) - first) / pd.Timedelta(days=1)
+
+    return CloseVersions(
+        day=row_numbers("date").to_numpy(dtype=np.int64),
+        asset=columns[columns >= 0].astype(np.int64),
+        read_from=row_numbers("read_from").to_numpy(dtype=np.int64),
+        read_to=row_numbers("read_to").fillna(len(dates)).to_numpy(dtype=np.int64),
+        close_usd=kept["close_usd"].to_numpy(dtype=np.float64),
+    )
