@@ -410,9 +410,9 @@ def _hash(content: pa.Table) -> str:
 
 def _text_parts(column: pa.ChunkedArray) -> tuple[bytes, bytes]:
     """Return the lengths of the texts, and the texts on end."""
-    whole = pa.concat_arrays(column.fill_null("").cast(pa.large_string()).chunks)
-    if not len(whole):
+    if not len(column):
         return b"", b""
+    whole = pa.concat_arrays(column.fill_null("").cast(pa.large_string()).chunks)
     _, offsets, text = whole.buffers()
     ends = np.frombuffer(offsets, dtype="<i8")[whole.offset : whole.offset + len(whole) + 1]
     return np.diff(ends).tobytes(), text.to_pybytes()[ends[0] : ends[-1]]
