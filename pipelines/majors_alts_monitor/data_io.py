@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from majors_alts_monitor.config import MonitorConfig
@@ -221,13 +222,14 @@ def _versions(frame: pd.DataFrame, dates: pd.DatetimeIndex, assets: pd.Index[str
     columns = assets.get_indexer(pd.Index(frame["asset_id"]))
     kept = frame[columns >= 0]
 
-    def row_numbers(name: str) -> pd.Series[float]:
-        return (pd.to_datetime(kept[name]) - first) / pd.Timedelta(days=1)
+    def row_numbers(name: str) -> npt.NDArray[np.int64]:
+        days = (pd.to_datetime(kept[name]) - first) / pd.Timedelta(days=1)
+        return np.asarray(days.fillna(len(dates)), dtype=np.int64)
 
     return CloseVersions(
-        day=row_numbers("date").to_numpy(dtype=np.int64),
+        day=row_numbers("date"),
         asset=columns[columns >= 0].astype(np.int64),
-        read_from=row_numbers("read_from").to_numpy(dtype=np.int64),
-        read_to=row_numbers("read_to").fillna(len(dates)).to_numpy(dtype=np.int64),
+        read_from=row_numbers("read_from"),
+        read_to=row_numbers("read_to"),
         close_usd=kept["close_usd"].to_numpy(dtype=np.float64),
     )
