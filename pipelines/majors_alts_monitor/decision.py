@@ -115,9 +115,11 @@ def decide(outlook: Outlook, state: State, config: MonitorConfig) -> Decision:
     """Return the decision on ``outlook.row``; the state is the one after that day's close."""
     backtest = config.backtest
     targeting = backtest.risk_management.volatility_targeting
-    if any(d.reason in RISK_REASONS and d.action is Action.EXIT for d in state.pending):
+    leaving = [d.reason for d in state.pending if d.action is Action.EXIT]
+    if any(reason in RISK_REASONS for reason in leaving):
         return _hold(outlook, state)
-    reason = risk_rule(outlook.row, state, backtest.risk_management)
+    # A book that is on its way out is not sent out again, which would only delay it.
+    reason = "" if leaving else risk_rule(outlook.row, state, backtest.risk_management)
     if reason == "take_profit" and backtest.risk_management.take_profit.partial:
         return _halve(outlook, state)
     if reason:
