@@ -8,11 +8,11 @@ Every error here is also a ``DataProblem`` (exit code 1) or a ``UsageProblem`` (
     │   ├── PlanError           2       the plan does not allow it; a person pays or asks for less
     │   ├── RequestError        1       our question is wrong or unknown to the vendor; no retry
     │   ├── RateLimitedError    1       too many requests; after the wait
-    │   ├── BlockedError        1       refused for this address or region; no retry, other sources serve
+    │   ├── BlockedError        1       refused for this address or region; no retry
     │   ├── UnavailableError    1       down, slow or talking nonsense; bounded retries
-    │   └── ContractError       1       a field was renamed or re-typed; nothing of that series is kept
+    │   └── ContractError       1       a field was renamed or re-typed; series not kept
     ├── MapError                2       the asset map contradicts itself, or does not know a ticker
-    ├── SettingsError           2       lake_ingest/config.yaml or a variable of the environment is wrong
+    ├── SettingsError           2       config.yaml or a variable of the environment is wrong
     ├── FetchBusyError          1       another fetch holds this data folder
     ├── FetchIncompleteError    1       some series failed; what passed is stored
     ├── FetchRefusedError       2       a key or plan was refused; what passed is stored
@@ -46,7 +46,19 @@ class PlanError(VendorError, UsageProblem):
 
 
 class RequestError(VendorError, DataProblem):
-    """The vendor does not know what we ask for."""
+    """The vendor does not know what we ask for.
+
+    Parameters
+    ----------
+    message : str
+        Vendor, path and the vendor's words.
+    code : str, optional
+        The vendor's own code, or the HTTP status.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class RateLimitedError(VendorError, DataProblem):

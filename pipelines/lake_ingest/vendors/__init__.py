@@ -1,0 +1,1 @@
+"""The vendors: one thin typed client each, over one way to ask."""
