@@ -4,7 +4,8 @@ Each package's own tree descends from one of the two branches::
 
     PipelineError                   exit code
     ├── DataProblem             1   data or vendor; a retry or a data fix may help
-    │   └── LakeContractError       a lake breaks contract.md section 3
+    │   ├── LakeContractError       a lake breaks contract.md section 3
+    │   └── SuiteError              an expectation could not be computed, so nothing is known
     └── UsageProblem            2   a flag, a setting or a key is wrong; a person edits
 
 Anything else that escapes is a defect of ours and ends with exit code 3.
@@ -35,3 +36,7 @@ class UsageProblem(PipelineError):
 
 class LakeContractError(DataProblem):
     """A lake breaks contract.md section 3; the text names table, rows and remedy."""
+
+
+class SuiteError(DataProblem):
+    """An expectation could not be computed, so nothing is known about the data."""

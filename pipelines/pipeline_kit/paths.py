@@ -24,6 +24,11 @@ def dbt_project_dir() -> Path:
     return project_root() / "dbt_project"
 
 
+def suites_dir() -> Path:
+    """Return the folder of the Great Expectations suites."""
+    return project_root() / "expectations" / "suites"
+
+
 def lock_file() -> Path:
     """Return the hashed lock the environment was installed from."""
     return project_root() / "requirements" / "main.lock"
@@ -47,6 +52,11 @@ def bronze_dir() -> Path:
 def quarantine_dir() -> Path:
     """Return the folder of rows that a gate held back."""
     return data_dir() / "quarantine"
+
+
+def quality_dir() -> Path:
+    """Return the folder of the gates' results, one JSON file per run and gate."""
+    return data_dir() / "dq"
 
 
 def warehouse_dir() -> Path:
