@@ -82,9 +82,10 @@ def reference_features(lake: Mapping[str, pd.DataFrame], settings: Settings) -> 
             row[f"z_{name}"] = zscore(_last(values[: i + 1], settings.zscore_days))
     for row in rows:
         row["valid"] = all(row[f"z_{name}"] is not None for name in PRIMARY)
-    flags = ["has_funding", "funding_oi_coverage", "oi_is_proxy", "valid", "share_assumed"]
-    columns = ["date", *(f"raw_{name}" for name in RAW), *(f"z_{name}" for name in RAW), *flags]
-    return pd.DataFrame(rows)[columns]
+    numbers = [f"{kind}_{name}" for kind in ("raw", "z") for name in RAW]
+    numbers += ["funding_oi_coverage", "share_assumed"]
+    features = pd.DataFrame(rows)[["date", *numbers, "has_funding", "oi_is_proxy", "valid"]]
+    return features.astype(dict.fromkeys(numbers, float))
 
 
 def daily_aggregates(known: Knowledge, assets: list[str], t: date) -> Row:
