@@ -18,11 +18,10 @@ import pandas as pd
 from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.decision import Action, Decision
 from majors_alts_monitor.engine import Tape
-from majors_alts_monitor.errors import IdentityError
+from majors_alts_monitor.kpis import check_identity
 from majors_alts_monitor.types import Floats, Market, Regime
 from majors_alts_monitor.walk import Signals, Walk, cost_terms, market_tape
 
-IDENTITY_TOLERANCE: Final = 1e-9
 COSTS: Final = ("fees", "slippage", "impact")
 CELL_COSTS: Final = ("fee", "slippage", "impact")
 
@@ -64,7 +63,7 @@ def report(
     positions = walk.positions[walk.positions["date"] >= start].reset_index(drop=True)
     if first > 0:
         _charge_carried_book(daily, positions, walk, market, config, first)
-    _check_identity(daily)
+    check_identity(daily)
 
     # The book held into a day was decided the lag and one day earlier.
     decided = np.arange(first, len(market.dates)) - 1 - config.execution.lag_days
@@ -162,23 +161,3 @@ def carried_costs(
     sigma = np.where(np.isnan(tape.sigma[row, columns]), 0.0, tape.sigma[row, columns])
     impact = terms.impact_coefficient * sigma * np.sqrt(nav_usd / adv) * size**1.5
     return size * terms.fee, size * terms.slippage, impact
-
-
-def _check_identity(daily: pd.DataFrame) -> None:
-    parts = (
-        daily["pnl_alts"]
-        + daily["pnl_btc"]
-        + daily["pnl_eth"]
-        + daily["funding_alts"]
-        + daily["funding_majors"]
-        - daily["fees"]
-        - daily["slippage"]
-        - daily["impact"]
-    )
-    gap = (parts - daily["r_ls_net"]).abs().to_numpy()
-    if not (gap <= IDENTITY_TOLERANCE).all():
-        worst = int(np.nanargmax(gap))
-        raise IdentityError(
-            f"PnL of {daily['date'].iloc[worst]:%Y-%m-%d}: parts and net differ by {gap[worst]!r}; "
-            "the engine is at fault, do not use this run"
-        )

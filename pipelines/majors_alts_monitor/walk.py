@@ -74,6 +74,8 @@ class Walk:
     """bt_positions over all days."""
     nav: Floats
     """(n_days,): after the close."""
+    betas: Floats
+    """(n_assets, 2): the estimates the last day's book was built on; NaN where never held."""
 
 
 def walk(market: Market, signals: Signals, books: Books, config: MonitorConfig) -> Walk:
@@ -101,6 +103,7 @@ def walk(market: Market, signals: Signals, books: Books, config: MonitorConfig) 
         daily=daily,
         positions=positions,
         nav=daily["nav"].to_numpy(),
+        betas=rows[-1].traded_betas,
     )
 
 
