@@ -33,6 +33,7 @@ NUMBERS = (
     "return_1d",
     "return_since_last_price",
     "market_cap_usd",
+    "previous_market_cap_usd",
     "volume_usd",
     "volume_median_7d_usd",
     "perp_volume_usd",

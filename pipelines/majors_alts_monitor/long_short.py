@@ -19,8 +19,7 @@ def long_short_return(market: Market) -> pd.Series[float]:
     """
     returns = market.return_1d
     btc, eth = market.major_columns
-    caps = np.full_like(returns, np.nan)
-    caps[1:] = market.market_cap_usd[:-1]
+    caps = market.previous_market_cap_usd
     counts = market.is_eligible & market.is_alt & ~np.isnan(caps) & ~np.isnan(returns)
     # One by one in asset order: a column that never counts must not change the last bit.
     weights = np.where(counts, caps, 0.0)

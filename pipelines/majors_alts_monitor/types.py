@@ -89,6 +89,8 @@ class Market:
     return_1d: Floats
     return_since_last_price: Floats
     market_cap_usd: Floats
+    previous_market_cap_usd: Floats
+    """Level of the day before, as known for the row."""
     volume_usd: Floats
     volume_median_7d_usd: Floats
     perp_volume_usd: Floats
