@@ -83,7 +83,7 @@ def kpis(
         "end": _iso_day(daily, -1),
     }
     result |= _sharpe_figures(r, trials, bootstrap, seed)
-    result |= _realised_betas(r, major_returns)
+    result |= _realised_betas(r, daily.index, major_returns)
     return result
 
 
@@ -117,9 +117,9 @@ def _sharpe_figures(
     }
 
 
-def _realised_betas(r: Floats, major_returns: pd.DataFrame) -> dict[str, Kpi]:
+def _realised_betas(r: Floats, index: pd.Index, major_returns: pd.DataFrame) -> dict[str, Kpi]:
     """Return the joint betas of the net return to the majors, over the days both have one."""
-    x = major_returns[list(MAJORS)].to_numpy(dtype=np.float64)
+    x = major_returns.reindex(index)[list(MAJORS)].to_numpy(dtype=np.float64)
     is_known = ~np.isnan(x).any(axis=1)
     fit = regress_newey_west(r[is_known], x[is_known], lags=NEWEY_WEST_LAGS)
     figures: dict[str, Kpi] = {}
