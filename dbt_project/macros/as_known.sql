@@ -1,0 +1,111 @@
+{# The time rule, once: strategy.md section 1, pipelines/pipeline_kit/calendar.py, ADR 0005. #}
+
+
+{# The first row that may read a value of day `date` learnt at `known_at`:
+   row t reads what was known before t+2 00:00. #}
+{% macro first_row_to_read(date, known_at) -%}
+    greatest({{ date }}, cast({{ known_at }} as date) - 1)
+{%- endmacro %}
+
+
+{# When a back-filled value of day `date` is taken to have become known. #}
+{% macro assumed_known_at(date, source) -%}
+    cast({{ date }} + 1 as timestamp) + to_minutes(
+        case
+            when starts_with(lower({{ source }}), 'coingecko') then {{ var('lag_minutes_coingecko') | int }}
+            else {{ var('lag_minutes_default') | int }}
+        end
+    )
+{%- endmacro %}
+
+
+{# CTE `versions` over the CTE `facts`: every version of every key with the interval in which it was
+   the newest [known_from, known_to) and the rows that read it [read_from, read_to).
+
+   key: columns that name the fact beside asset_id and date; values: its measures, the first of which
+   decides whether there is a row at all. Two versions learnt at once are a duplicate that the lake
+   refuses; ordering by value keeps even that case independent of row order. #}
+{% macro versions_of_facts(values, key=[]) -%}
+    known as (
+
+        select
+            asset_id,
+            date,
+            {% for column in key + values -%}
+                {{ column }},
+            {% endfor -%}
+            source,
+            coalesce(known_at, {{ assumed_known_at('date', 'source') }}) as known_from,
+            case
+                when known_at is null then 'assumed'
+                else coalesce(known_basis, 'observed')
+            end as known_basis
+
+        from facts
+        where {{ values[0] }} is not null
+
+    ),
+
+    known_by_then as (
+
+        select * from known
+        {% if var('known_at') -%}
+            where known_from <= cast(cast('{{ var("known_at") }}' as timestamptz) as timestamp)
+        {%- endif %}
+
+    ),
+
+    ordered as (
+
+        select
+            *,
+            lag(known_from) over key_history is null as is_first_version,
+            lead(known_from) over key_history as known_to
+
+        from known_by_then
+
+        window key_history as (
+            partition by {{ (['asset_id', 'date'] + key) | join(', ') }}
+            order by known_from, {{ (values + ['known_basis', 'source']) | join(', ') }}
+        )
+
+    ),
+
+    readable as (
+
+        select
+            *,
+            {% if var('vintage') == 'latest' -%}
+                date as read_from,
+                case when known_to is not null then date end as read_to
+            {%- else -%}
+                {{ first_row_to_read('date', 'known_from') }} as read_from,
+                case when known_to is not null then {{ first_row_to_read('date', 'known_to') }} end as read_to
+            {%- endif %}
+
+        from ordered
+
+    ),
+
+    versions as (
+
+        select
+            asset_id,
+            date,
+            {% for column in key + values -%}
+                {{ column }},
+            {% endfor -%}
+            source,
+            known_basis,
+            known_from,
+            known_to,
+            read_from,
+            read_to,
+            is_first_version,
+            read_to is null or read_from < read_to as is_read,
+            (read_to is null or read_from < read_to) and read_from = date as is_on_time
+
+        from readable
+
+    )
+{%- endmacro %}

@@ -1,0 +1,104 @@
+{#- One asset and few days: always from the versions, so no fast path is needed. -#}
+{%- set staleness_days = var('staleness_days') | int -%}
+
+with
+
+calendar as (
+
+    select * from {{ ref('int_calendar') }}
+
+),
+
+days as (
+
+    select
+        date,
+        date - cast(unnest(range({{ [8, staleness_days + 4] | max }})) as integer) as value_date
+
+    from calendar
+
+),
+
+prices as (
+
+    select * from {{ ref('int_price_versions') }}
+    where asset_id = 'BTC' and is_read
+
+),
+
+market_caps as (
+
+    select * from {{ ref('int_market_cap_versions') }}
+    where asset_id = 'BTC' and is_read
+
+),
+
+open_interests as (
+
+    select * from {{ ref('int_open_interest_versions') }}
+    where asset_id = 'BTC' and is_read
+
+),
+
+values_as_known as (
+
+    select
+        days.date,
+        days.date - days.value_date as age,
+        prices.close_usd,
+        market_caps.market_cap_usd,
+        open_interests.open_interest_usd
+
+    from days
+    {% for cte in ['prices', 'market_caps', 'open_interests'] -%}
+    left join {{ cte }}
+        on
+            days.value_date = {{ cte }}.date
+            and days.date >= {{ cte }}.read_from
+            and (days.date < {{ cte }}.read_to or {{ cte }}.read_to is null)
+    {% endfor %}
+
+),
+
+returns as (
+
+    select
+        *,
+        close_usd / lead(close_usd) over (partition by date order by age) - 1 as return_1d
+
+    from values_as_known
+
+),
+
+windows as (
+
+    select
+        date,
+        list(return_1d order by age desc) filter (where age <= 6 and return_1d is not null) as returns_7d,
+        {% for measure in ['market_cap_usd', 'open_interest_usd'] -%}
+            arg_min({{ measure }}, age) filter (where age <= {{ staleness_days }}) as {{ measure }},
+            arg_min({{ measure }}, age) filter (
+                where age between 3 and {{ staleness_days + 3 }}
+            ) as {{ measure }}_3d_ago{{ ',' if not loop.last }}
+        {% endfor %}
+
+    from returns
+    group by date
+
+),
+
+measured as (
+
+    select
+        date,
+        market_cap_usd,
+        market_cap_usd_3d_ago,
+        open_interest_usd,
+        open_interest_usd_3d_ago,
+        case when len(returns_7d) = 7 then list_stddev_samp(returns_7d) end as return_std_7d
+
+    from windows
+
+)
+
+select * from measured

@@ -1,0 +1,71 @@
+with
+
+settlements as (
+
+    select * from {{ ref('int_settlement_versions') }}
+    where is_read
+
+),
+
+daily_rates as (
+
+    select * from {{ ref('int_funding_rate_versions') }}
+    where is_read
+
+),
+
+settled_days as (
+
+    select
+        asset_id,
+        date,
+        min(read_from) as first_read_on,
+        sum(funding_rate order by settled_at) filter (where is_on_time) as settled_rate,
+        count(*) filter (where is_on_time) as count_settlements,
+        coalesce(sum(interval_hours order by settled_at) filter (where is_on_time), 0) as hours_covered,
+        count(*) filter (where is_on_time and known_basis = 'assumed') as count_assumed
+
+    from settlements
+    group by asset_id, date
+
+),
+
+quoted_days as (
+
+    select
+        asset_id,
+        date,
+        min(read_from) as first_read_on,
+        max(funding_rate_8h) filter (where is_on_time) as funding_rate_8h,
+        count(*) filter (where is_on_time) as count_rows,
+        count(*) filter (where is_on_time and known_basis = 'assumed') as count_assumed
+
+    from daily_rates
+    group by asset_id, date
+
+),
+
+joined as (
+
+    select
+        asset_id,
+        date,
+        least(settled_days.first_read_on, quoted_days.first_read_on) as first_read_on,
+
+        -- Under 16 hours of settlements do not stand for a day.
+        case
+            when settled_days.hours_covered >= 16 then settled_days.settled_rate / 3
+        end as settled_rate_8h,
+        quoted_days.funding_rate_8h as quoted_rate_8h,
+
+        coalesce(settled_days.count_settlements, 0) as count_settlements,
+        coalesce(settled_days.hours_covered, 0) as hours_covered,
+        coalesce(settled_days.count_settlements, 0) + coalesce(quoted_days.count_rows, 0) as count_rows,
+        coalesce(settled_days.count_assumed, 0) + coalesce(quoted_days.count_assumed, 0) as count_assumed
+
+    from settled_days
+    full join quoted_days using (asset_id, date)
+
+)
+
+select * from joined

@@ -1,0 +1,11 @@
+with
+
+facts as (
+
+    select * from {{ ref('stg_lake__market_caps') }}
+
+),
+
+{{ versions_of_facts(values=['market_cap_usd']) }}
+
+select * from versions

@@ -1,0 +1,11 @@
+with
+
+facts as (
+
+    select * from {{ ref('stg_lake__open_interests') }}
+
+),
+
+{{ versions_of_facts(values=['open_interest_usd']) }}
+
+select * from versions

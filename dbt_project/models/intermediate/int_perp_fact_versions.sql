@@ -1,0 +1,55 @@
+with
+
+funding_rates as (
+
+    select * from {{ ref('int_funding_rate_versions') }}
+
+),
+
+settlements as (
+
+    select * from {{ ref('int_settlement_versions') }}
+
+),
+
+open_interests as (
+
+    select * from {{ ref('int_open_interest_versions') }}
+
+),
+
+perp_volumes as (
+
+    select * from {{ ref('int_perp_volume_versions') }}
+
+),
+
+stacked as (
+
+    {% for cte, fact, value in [
+        ('funding_rates', 'fact_funding', 'funding_rate_8h'),
+        ('settlements', 'fact_funding_settlement', 'funding_rate'),
+        ('open_interests', 'fact_open_interest', 'open_interest_usd'),
+        ('perp_volumes', 'fact_perp_volume', 'perp_volume_usd'),
+    ] -%}
+    select
+        '{{ fact }}' as fact,
+        asset_id,
+        source,
+        date,
+        {{ 'settled_at' if cte == 'settlements' else 'cast(null as timestamp) as settled_at' }},
+        known_basis,
+        known_from,
+        known_to,
+        read_from,
+        is_first_version,
+        {{ value }} as value
+    from {{ cte }}
+
+    {{ 'union all' if not loop.last }}
+
+    {% endfor -%}
+
+)
+
+select * from stacked

@@ -1,0 +1,11 @@
+with
+
+facts as (
+
+    select * from {{ ref('stg_lake__perp_volumes') }}
+
+),
+
+{{ versions_of_facts(values=['perp_volume_usd']) }}
+
+select * from versions

@@ -1,0 +1,11 @@
+with
+
+facts as (
+
+    select * from {{ ref('stg_lake__prices') }}
+
+),
+
+{{ versions_of_facts(values=['close_usd']) }}
+
+select * from versions

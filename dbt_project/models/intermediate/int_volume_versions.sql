@@ -1,0 +1,11 @@
+with
+
+facts as (
+
+    select * from {{ ref('stg_lake__volumes') }}
+
+),
+
+{{ versions_of_facts(values=['volume_usd']) }}
+
+select * from versions
