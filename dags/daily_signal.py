@@ -1,0 +1,89 @@
+"""Daily signal: source -> lake -> warehouse -> signal and backtest -> report -> delivery.
+
+Runs at 00:50 UTC for the UTC day that has just closed. Safe to clear and re-run: the same day
+gives the same bytes, and mail is sent once per run and recipient. A manual run has no data
+interval, so it must pass ``asof``; ``lake`` imports an existing lake instead of fetching. On
+failure, start at ``docs/runbooks/daily_signal_failed.md``.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import (
+    DAG,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    task,
+)
+
+# The interval is [D 00:50, D+1 00:50). A manual run has none: it must pass ``asof``.
+ASOF = "{{ params.asof or (data_interval_start | ds) }}"
+
+A_PERSON_MUST_EDIT = ["pipeline_kit.errors.UsageProblem"]
+
+with DAG(
+    dag_id="daily_signal",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("50 0 * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "asof": Param(None, type=["null", "string"], format="date"),
+        "lake": Param(None, type=["null", "string"]),
+    },
+    default_args={
+        "retries": 4,
+        "retry_delay": timedelta(minutes=1),
+        "retry_policy": ExceptionRetryPolicy(
+            rules=[RetryRule(A_PERSON_MUST_EDIT, RetryAction.FAIL)]
+        ),
+        "execution_timeout": timedelta(minutes=30),
+    },
+    tags=["production"],
+):
+
+    @task
+    def ingest(asof: str, lake: str) -> None:
+        """``python -m lake_ingest.fetch`` up to ASOF, or ``import_lake LAKE``; gate 1 inside."""
+        from lake_ingest.daily import ingest_day
+
+        ingest_day(asof, lake)
+
+    @task
+    def build_warehouse(asof: str) -> None:
+        """Build the warehouse of the sealed lake and publish it as ``current.duckdb``."""
+        from majors_alts_monitor.daily import build_day
+
+        build_day(asof)
+
+    @task
+    def gate_marts(asof: str) -> None:
+        """Judge the marts before anything is published: gate 2."""
+        from majors_alts_monitor.daily import gate_day
+
+        gate_day(asof)
+
+    @task
+    def signal_and_backtest(asof: str) -> None:
+        """``python -m majors_alts_monitor.run --end ASOF`` with report, email and charts."""
+        from majors_alts_monitor.daily import run_day
+
+        run_day(asof)
+
+    @task
+    def deliver(asof: str) -> None:
+        """``python -m majors_alts_monitor.delivery --asof ASOF``."""
+        from majors_alts_monitor.delivery import deliver_day
+
+        deliver_day(asof)
+
+    (
+        ingest(ASOF, "{{ params.lake or '' }}")
+        >> build_warehouse(ASOF)
+        >> gate_marts(ASOF)
+        >> signal_and_backtest(ASOF)
+        >> deliver(ASOF)
+    )
