@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -143,8 +143,9 @@ def fit_betas(y: Floats, x: Floats, config: BetaConfig) -> BetaFit:
     config : BetaConfig
         ``ridge``: data-scaled penalty towards the prior. ``ridge_absolute``: ``ridge_alpha`` is the
         penalty itself, towards zero, as in the previous system. ``vasicek``: precision-weighted
-        mean of the unpenalised fit and the prior. ``welch``: as ridge, but ``y`` clipped around
-        what the default prior predicts. ``ewma``: as ridge, with weights halving every half window.
+        mean of the unpenalised fit and the prior. ``welch``: as ridge, but only ``y`` is clipped,
+        around what the default prior predicts. ``ewma``: as ridge, with weights that halve every
+        half window.
     """
     is_joint = np.isfinite(y) & np.isfinite(x).all(axis=0)
     moments, n = _moments(_sample(y, x, is_joint, config)), is_joint.sum(axis=1)
@@ -170,21 +171,24 @@ def fit_betas(y: Floats, x: Floats, config: BetaConfig) -> BetaFit:
 
 
 def _sample(y: Floats, x: Floats, is_joint: Bools, config: BetaConfig) -> _Sample:
-    share = config.winsorize_pct / 100
     n = is_joint.sum(axis=1).astype(np.float64)
-    x1, x2 = (_clip_at_quantiles(np.broadcast_to(major, y.shape), is_joint, share) for major in x)
-    sample = _Sample(_clip_at_quantiles(y, is_joint, share), x1, x2, is_joint.astype(float), n)
+    weight = is_joint.astype(np.float64)
     if config.estimator == "welch":
         expected = config.default_prior[0] * x[0] + config.default_prior[1] * x[1]
         reach = SLOPE_BAND * np.abs(expected)
-        clipped = np.clip(y, expected - reach, expected + reach)
-        return replace(sample, y=np.where(is_joint, clipped, 0.0))
+        # The majors stay as they are: clipping only them would steepen every slope.
+        clipped = (np.clip(y, expected - reach, expected + reach), x[0], x[1])
+        return _Sample(*(np.where(is_joint, values, 0.0) for values in clipped), weight, n)
+
+    share = config.winsorize_pct / 100
+    y, x1, x2 = (
+        _clip_at_quantiles(np.broadcast_to(values, y.shape), is_joint, share) for values in (y, *x)
+    )
     if config.estimator == "ewma":
         age = np.arange(y.shape[1])[::-1]
-        decay = np.where(is_joint, 0.5 ** (age / (HALF_LIFE_SHARE * config.lookback_days)), 0.0)
-        total = np.where(n > 0, decay.sum(axis=1), 1.0)
-        return replace(sample, weight=decay * (n / total)[:, None])
-    return sample
+        decay = weight * 0.5 ** (age / (HALF_LIFE_SHARE * config.lookback_days))
+        weight = decay * (n / np.where(n > 0, decay.sum(axis=1), 1.0))[:, None]
+    return _Sample(y, x1, x2, weight, n)
 
 
 def _clip_at_quantiles(values: Floats, is_joint: Bools, share: float) -> Floats:

@@ -126,7 +126,7 @@ def propose_books(market: Market, config: MonitorConfig, rows: range | None = No
     """
     rows = range(len(market.dates)) if rows is None else rows
     books = _empty_books(market, rows)
-    window = _window(config)
+    window = closes_needed(config)
     for position, row in enumerate(rows):
         _propose(books, position, market, row, market.closes_as_known(row, window), config)
     return books
@@ -175,7 +175,7 @@ def scale_limit(weights: Floats, universe: UniverseConfig) -> float:
     return max(1.0, min(by_gross, by_major))
 
 
-def _window(config: MonitorConfig) -> int:
+def closes_needed(config: MonitorConfig) -> int:
     """Return how many closes a day needs: one more than the longest window of returns."""
     selection = config.universe.alt_selection
     return 1 + max(
