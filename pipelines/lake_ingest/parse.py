@@ -93,8 +93,9 @@ def coinglass_subscription(answer: Answer) -> Subscription:
     if not isinstance(data, dict) or not isinstance(data.get("level"), str):
         raise ContractError(answer.path, "level", "is missing or not a text")
     expires = data.get("expire_time")
-    is_known = isinstance(expires, int | float) and not isinstance(expires, bool)
-    instant = datetime.fromtimestamp(expires / SECOND_MS, UTC) if is_known else None
+    instant = None
+    if isinstance(expires, int | float) and not isinstance(expires, bool):
+        instant = datetime.fromtimestamp(expires / SECOND_MS, UTC)
     return Subscription(data["level"].upper(), data.get("expired") is True, instant)
 
 
@@ -106,21 +107,25 @@ def coinglass_coins(answer: Answer) -> frozenset[str]:
     return frozenset(coins)
 
 
-def coinglass_pairs(answer: Answer, venue: str) -> frozenset[str]:
-    """Return the instrument ids of one venue; the vendor spells venues in several ways."""
+def coinglass_pairs(answer: Answer, venue: str) -> dict[str, int]:
+    """Return the instruments of one venue and the hours between their settlements.
+
+    The vendor spells venues in several ways. An interval that is not given is 8 hours.
+    """
     data = _coinglass_data(answer)
     if not isinstance(data, dict):
         raise ContractError(answer.path, "data", f"is {_kind(data)}, expected venues")
     pairs = [
         pair
         for name, listed in data.items()
-        if name.upper() == venue.upper() and isinstance(listed, list)
-        for pair in listed
+        if name.upper() == venue.upper()
+        for pair in _list(answer, listed, name)
     ]
-    ids = [pair.get("instrument_id") if isinstance(pair, dict) else None for pair in pairs]
+    ids = [_field(answer, pair, "instrument_id") for pair in pairs]
     if not all(isinstance(i, str) for i in ids):
-        raise ContractError(answer.path, "instrument_id", "is missing or not a text")
-    return frozenset(str(i) for i in ids)
+        raise ContractError(answer.path, "instrument_id", "is not a text")
+    hours = np.nan_to_num(_optional_numbers(answer, pairs, "funding_interval"), nan=8.0)
+    return {str(i): int(h) for i, h in zip(ids, hours, strict=True)}
 
 
 def coingecko_ids(answer: Answer) -> frozenset[str]:

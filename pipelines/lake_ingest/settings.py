@@ -70,6 +70,7 @@ class PlanSettings(_Frozen):
     """Sizes of the windows that are asked for."""
 
     overlap_days: int = Field(ge=1)
+    heal_days: int = Field(ge=1)
     settled_after_hours: float = Field(ge=1)
     coinglass_bars: int = Field(ge=10, le=1000)
     coinglass_overlap_bars: int = Field(ge=0, le=5)
@@ -77,7 +78,7 @@ class PlanSettings(_Frozen):
     binance_funding_rows: int = Field(ge=10, le=1000)
     binance_open_interest_days: int = Field(ge=1, le=30)
     coingecko_min_days: int = Field(gt=90)
-    coinglass_history_days: Mapping[str, int]
+    coinglass_history_days: Mapping[str, Mapping[int, int]]
 
 
 class Settings(_Frozen):
@@ -86,6 +87,8 @@ class Settings(_Frozen):
     vendors: VendorsSettings
     coingecko_pro_base_url: str
     coingecko_demo_history_days: int = Field(ge=91)
+    coingecko_plan: Plan = "demo"
+    """Of the variable ``COINGECKO_PLAN``; decides host, header, depth and interval."""
     transport: TransportSettings
     budget: BudgetSettings
     plan: PlanSettings
@@ -100,16 +103,19 @@ class Settings(_Frozen):
         SettingsError
             If a rate is not a number of at least 1, or an address is not http(s).
         """
+        plan = _coingecko_plan(environ)
         vendors = {
             name: _override(name, vendor, environ)
             for name, vendor in (
                 ("coinglass", self.vendors.coinglass),
-                ("coingecko", self._coingecko(coingecko_plan(environ))),
+                ("coingecko", self._coingecko(plan)),
                 ("binance", self.vendors.binance),
                 ("archive", self.vendors.archive),
             )
         }
-        return self.model_copy(update={"vendors": VendorsSettings(**vendors)})
+        return self.model_copy(
+            update={"vendors": VendorsSettings(**vendors), "coingecko_plan": plan}
+        )
 
     def _coingecko(self, plan: Plan) -> VendorSettings:
         if plan == "demo":
@@ -117,7 +123,7 @@ class Settings(_Frozen):
         return self.vendors.coingecko.model_copy(update={"base_url": self.coingecko_pro_base_url})
 
 
-def coingecko_plan(environ: Mapping[str, str]) -> Plan:
+def _coingecko_plan(environ: Mapping[str, str]) -> Plan:
     """Return the CoinGecko plan of ``COINGECKO_PLAN``, demo by default."""
     plan = environ.get("COINGECKO_PLAN") or "demo"
     if plan == "demo":

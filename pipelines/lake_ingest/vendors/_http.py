@@ -34,6 +34,7 @@ from lake_ingest.settings import TransportSettings
 from pipeline_kit.calendar import now_utc
 
 Classify = Callable[[Answer], VendorError | None]
+Heed = Callable[[Mapping[str, str]], "Advice"]
 RETRIED: Final = (RateLimitedError, UnavailableError)
 FINAL: Final = (AuthError, PlanError, BlockedError)
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -54,7 +55,7 @@ class Protocol:
 
     vendor: str
     classify: Classify
-    heed: Callable[[Mapping[str, str]], Advice] = field(default=lambda _: Advice())
+    heed: Heed = field(default=lambda _: Advice())
     secrets: tuple[str, ...] = ()
     """Key texts that must not be stored when a vendor echoes them."""
     patience_s: float = 45.0
@@ -111,6 +112,11 @@ class Channel:
             for a in replay
             if a.vendor == protocol.vendor and _is_final(protocol.classify(a))
         }
+
+    @property
+    def vendor(self) -> str:
+        """Return the vendor's name."""
+        return self._protocol.vendor
 
     @property
     def given_up(self) -> VendorError | None:

@@ -1,0 +1,335 @@
+"""Series to candidate rows of the lake's tables: units, multipliers, sums over spellings.
+
+Pure. Every source's rows are handed on; which one stands, and when it was known, is decided
+where versions are kept (``curate.py``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import pandas as pd
+
+from lake_ingest.asset_map import MapRow
+from lake_ingest.plan import TABLES
+from lake_ingest.series import VENUE, Series, settled_day
+
+SETTLEMENTS_A_DAY: Final = 3.0
+"""Eight-hour periods a day: the day's sum over three is its mean per 8 hours."""
+WHOLE_DAY_HOURS: Final = 24.0
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "fact_price": ("asset_id", "date", "close"),
+    "fact_marketcap": ("asset_id", "date", "marketcap"),
+    "fact_volume": ("asset_id", "date", "volume"),
+    "fact_perp_volume": ("asset_id", "date", "volume"),
+    "fact_open_interest": ("asset_id", "date", "open_interest_usd"),
+    "fact_funding": ("asset_id", "date", "funding_rate"),
+    "fact_funding_settlement": (
+        "asset_id",
+        "settled_at",
+        "funding_rate",
+        "interval_hours",
+        "mark_price",
+    ),
+}
+"""Columns of the candidate rows; ``source`` and ``fetched_at`` follow."""
+
+
+def assemble_tables(series: Sequence[Series], rows: Sequence[MapRow]) -> dict[str, pd.DataFrame]:
+    """Return the candidate rows per table, several sources per key side by side.
+
+    Parameters
+    ----------
+    series : sequence of Series
+        What the jobs brought.
+    rows : sequence of MapRow
+        The assets of this fetch, for multipliers.
+
+    Returns
+    -------
+    dict of DataFrame
+        Columns of the table in contract units, ``source``, ``fetched_at``.
+    """
+    assembler = _Assembler(series, rows)
+    found: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    for table, frame in assembler.frames():
+        if not frame.empty:
+            found[table].append(frame[[*KEYS[table], "source", "fetched_at"]])
+    return {table: pd.concat(frames, ignore_index=True) for table, frames in found.items()}
+
+
+def assemble_checks(checks: Iterable[Series], rows: Sequence[MapRow]) -> pd.DataFrame:
+    """Return CoinGlass's values of Binance pairs, only to be compared.
+
+    Returns
+    -------
+    DataFrame
+        ``table, asset_id, at, value, source``.
+    """
+    multipliers = _multipliers(rows)
+    frames = []
+    for one in checks:
+        if one.rows.empty:
+            continue
+        is_price = one.job.series == "pair_price"
+        values = (
+            one.rows["close"] / multipliers[one.job.identity]
+            if is_price
+            else one.rows["funding_rate"]
+        )
+        frame = pd.DataFrame(
+            {"at": one.rows["date" if is_price else "settled_at"], "value": values}
+        )
+        frame["table"] = TABLES[one.job.series][0]
+        frame["asset_id"], frame["source"] = one.job.asset_id, one.job.source
+        frames.append(frame)
+    columns = ["table", "asset_id", "at", "value", "source"]
+    return (
+        pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    )
+
+
+def assemble_asked(series: Iterable[Series], asked_at: pd.Timestamp) -> pd.DataFrame:
+    """Return the spans that were answered, also with nothing.
+
+    An asset's open interest was answered when every live spelling was.
+
+    Returns
+    -------
+    DataFrame
+        ``table, source, asset_id, first_day, last_day, asked_at``.
+    """
+    by_asset: dict[tuple[str, str, str], list[Series]] = defaultdict(list)
+    for one in series:
+        by_asset[one.job.series, one.job.source, one.job.asset_id].append(one)
+    records = [
+        (
+            table,
+            source,
+            asset_id,
+            min(one.job.first_day for one in group),
+            max(one.job.last_day for one in group),
+            max(
+                [*(one.rows["fetched_at"].max() for one in group if len(one.rows))],
+                default=asked_at,
+            ),
+        )
+        for (name, source, asset_id), group in by_asset.items()
+        if all(one.error is None and one.was_asked for one in group)
+        for table in TABLES[name]
+    ]
+    columns = ["table", "source", "asset_id", "first_day", "last_day", "asked_at"]
+    return pd.DataFrame(records, columns=columns)
+
+
+def assemble_dim_asset(rows: Iterable[MapRow]) -> pd.DataFrame:
+    """Return identity and kind of the assets of this fetch."""
+    newest = {row.asset_id: row for row in rows}
+    return pd.DataFrame(
+        [(row.asset_id, row.coingecko_id or row.asset_id, row.kind) for row in newest.values()],
+        columns=["asset_id", "name", "kind"],
+    )
+
+
+def assemble_dim_instrument(series: Sequence[Series], rows: Sequence[MapRow]) -> pd.DataFrame:
+    """Return the perpetuals seen in this fetch, with the days they were listed and delisted.
+
+    ``delisted_on`` is the day after the last bar, and null while that day is not in the fetch.
+    """
+    multipliers = _multipliers(rows)
+    intervals = {
+        one.job.identity: float(one.rows["interval_hours"].iloc[-1])
+        for one in series
+        if one.job.series == "funding_rates" and len(one.rows)
+    }
+    records = []
+    for one in series:
+        if one.job.series != "klines" or one.listed_on is None:
+            continue
+        has_ended = not one.is_live and one.traded_to is not None
+        ended = one.traded_to if has_ended and one.traded_to != one.job.last_day else None
+        records.append(
+            (
+                one.job.identity,
+                one.job.asset_id,
+                VENUE,
+                one.job.identity.removesuffix("USDT"),
+                multipliers[one.job.identity],
+                intervals.get(one.job.identity, 8.0),
+                one.listed_on,
+                None if ended is None else ended + pd.Timedelta(days=1).to_pytimedelta(),
+            )
+        )
+    return pd.DataFrame(
+        records,
+        columns=[
+            "instrument_id",
+            "asset_id",
+            "venue",
+            "base_symbol",
+            "multiplier",
+            "funding_interval_hours",
+            "listed_on",
+            "delisted_on",
+        ],
+    )
+
+
+def mean_per_8h(settlements: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean rate per 8 hours of the days whose settlements cover all of them.
+
+    Parameters
+    ----------
+    settlements : DataFrame
+        ``settled_at``, ``funding_rate``, ``interval_hours``, ``fetched_at`` of one asset.
+
+    Returns
+    -------
+    DataFrame
+        ``date``, ``funding_rate``, ``fetched_at``.
+
+    Examples
+    --------
+    >>> at = pd.to_datetime(["2024-01-01 08:00", "2024-01-01 16:00", "2024-01-02 00:00"])
+    >>> day = pd.DataFrame(
+    ...     {"settled_at": at, "funding_rate": [1e-4, 2e-4, 3e-4], "interval_hours": 8.0,
+    ...      "fetched_at": at[2]}
+    ... )
+    >>> mean_per_8h(day)["funding_rate"].round(12).tolist()
+    [0.0002]
+    """
+    labelled = settlements.assign(date=settled_day(settlements["settled_at"]))
+    days = (
+        labelled.sort_values("settled_at")
+        .groupby("date", sort=True)
+        .agg(
+            total=("funding_rate", lambda rates: rates.sum(skipna=False)),
+            hours=("interval_hours", "sum"),
+            fetched_at=("fetched_at", "max"),
+        )
+    )
+    whole = days[(days["hours"] == WHOLE_DAY_HOURS) & days["total"].notna()].reset_index()
+    whole["funding_rate"] = whole["total"] / SETTLEMENTS_A_DAY
+    return whole[["date", "funding_rate", "fetched_at"]]
+
+
+def sum_spellings(spellings: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the sum over an asset's spellings, for days on which each that has begun has a row.
+
+    Examples
+    --------
+    The second spelling begins a day later and misses the last day:
+
+    >>> d = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
+    >>> a = pd.DataFrame({"date": d, "open_interest_usd": [1.0, 2.0, 3.0], "fetched_at": d[2]})
+    >>> b = a.iloc[1:2].assign(open_interest_usd=10.0)
+    >>> sum_spellings([a, b])["open_interest_usd"].tolist()
+    [1.0, 12.0]
+    """
+    if any(frame.empty for frame in spellings):
+        return pd.DataFrame()
+    wide = pd.concat(
+        [frame.set_index("date")["open_interest_usd"] for frame in spellings],
+        axis="columns",
+        keys=range(len(spellings)),
+    ).sort_index()
+    fetched = pd.concat([frame.set_index("date")["fetched_at"] for frame in spellings])
+    has_begun = pd.DataFrame(
+        {i: wide.index >= frame["date"].min() for i, frame in enumerate(spellings)},
+        index=wide.index,
+    )
+    is_whole = (wide.notna() | ~has_begun).all(axis="columns")
+    total = wide[is_whole].sum(axis="columns").rename("open_interest_usd").to_frame()
+    total["fetched_at"] = fetched.groupby(level=0).max()
+    return total.reset_index()
+
+
+class _Assembler:
+    def __init__(self, series: Sequence[Series], rows: Sequence[MapRow]) -> None:
+        self._multipliers = _multipliers(rows)
+        self._by_name: dict[str, list[Series]] = defaultdict(list)
+        for one in series:
+            if len(one.rows):
+                self._by_name[one.job.series].append(one)
+        self._settled: dict[str, set[pd.Timestamp]] = {
+            one.job.identity: set(one.rows["settled_at"]) for one in self._by_name["funding_rates"]
+        }
+        self._open_spellings = {
+            one.job.asset_id
+            for one in series
+            if one.job.series == "open_interest" and (one.error is not None or one.rows.empty)
+        }
+        self._listed_on = {
+            one.job.asset_id: pd.Timestamp(one.listed_on)
+            for one in series
+            if one.listed_on is not None
+        }
+
+    def frames(self) -> Iterable[tuple[str, pd.DataFrame]]:
+        for one in self._by_name["klines"]:
+            bars = self._whole_days(one)
+            close = bars["close"] / self._multipliers[one.job.identity]
+            yield "fact_price", _labelled(one, bars.assign(close=close))
+            volume = bars.rename(columns={"quote_volume": "volume"})
+            yield "fact_perp_volume", _labelled(one, volume)
+        for one in self._by_name["pair_price"]:
+            close = one.rows["close"] / self._multipliers[one.job.identity]
+            yield "fact_price", _labelled(one, one.rows.assign(close=close))
+        for one in self._by_name["market_chart"]:
+            for table, column in (
+                ("fact_price", "close"),
+                ("fact_marketcap", "marketcap"),
+                ("fact_volume", "volume"),
+            ):
+                yield table, _labelled(one, one.rows.dropna(subset=[column]))
+        yield from self._open_interest()
+        yield from self._funding()
+
+    def _open_interest(self) -> Iterable[tuple[str, pd.DataFrame]]:
+        spelled: dict[str, list[Series]] = defaultdict(list)
+        for one in self._by_name["open_interest"]:
+            spelled[one.job.asset_id].append(one)
+        for asset_id, group in spelled.items():
+            # A sum over only some of its spellings would look like positions being closed.
+            if asset_id not in self._open_spellings:
+                total = sum_spellings([one.rows for one in group])
+                yield "fact_open_interest", _labelled(group[0], total)
+        for one in self._by_name["metrics"]:
+            yield "fact_open_interest", _labelled(one, one.rows)
+
+    def _funding(self) -> Iterable[tuple[str, pd.DataFrame]]:
+        for one in self._by_name["funding_rates"] + self._by_name["pair_funding"]:
+            settlements = one.rows
+            if "mark_price" not in settlements:
+                settlements = settlements.assign(mark_price=float("nan"))
+            yield "fact_funding_settlement", _labelled(one, settlements)
+            yield "fact_funding", self._after_listing(one, mean_per_8h(settlements))
+        for one in self._by_name["oi_weighted_funding"]:
+            yield "fact_funding", self._after_listing(one, one.rows)
+
+    def _after_listing(self, one: Series, days: pd.DataFrame) -> pd.DataFrame:
+        # The day of listing is not a whole day of funding.
+        listed_on = self._listed_on.get(one.job.asset_id)
+        return _labelled(one, days if listed_on is None else days[days["date"] > listed_on])
+
+    def _whole_days(self, one: Series) -> pd.DataFrame:
+        """Leave out the last bar of a contract that ended within its day.
+
+        It traded to 24:00 when something was settled then.
+        """
+        if one.is_live or one.traded_to is None:
+            return one.rows
+        last = pd.Timestamp(one.traded_to)
+        if last + pd.Timedelta(days=1) in self._settled.get(one.job.identity, set()):
+            return one.rows
+        return one.rows[one.rows["date"] < last]
+
+
+def _labelled(one: Series, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(asset_id=one.job.asset_id, source=one.job.source)
+
+
+def _multipliers(rows: Iterable[MapRow]) -> dict[str, float]:
+    return {row.binance_symbol: row.multiplier for row in rows if row.binance_symbol}
