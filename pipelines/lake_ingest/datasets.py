@@ -23,8 +23,8 @@ from pipeline_kit.contract import ASSET_ID_PATTERN, KINDS, TABLES, Kind, Table
 from pipeline_kit.manifest import readable_json
 from pipeline_kit.paths import suites_dir
 
-DAYS_BEFORE_RUN: Final = "days_before_run"
-"""Column the gate adds: whole days from a row's day to the last complete day."""
+DAYS_SINCE_END: Final = "days_since_end"
+"""Column the gate adds: whole days from the end of what a row describes to its fetch."""
 
 _ARROW: Final = {
     Kind.TEXT: pa.string(),
@@ -212,7 +212,7 @@ def _expectations(table: Table, dataset: Dataset) -> Iterator[dict[str, Any]]:
         yield _expect("values_to_not_be_null", table.value, "not finite")
         yield _expect("values_to_be_between", table.value, "out of range", **dataset.value.kwargs())
         yield _expect(
-            "values_to_be_between", DAYS_BEFORE_RUN, "still forming", min_value=0, max_value=None
+            "values_to_be_between", DAYS_SINCE_END, "still forming", min_value=0, max_value=None
         )
     if table.value and dataset.usual:
         yield _expect(
