@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from majors_alts_monitor._compiled import compiled
-from majors_alts_monitor.types import FIVE_STATES, THREE_STATES, Bools, Floats
+from majors_alts_monitor.types import FIVE_STATES, THREE_STATES, Bools, Floats, Regime
 
 Codes = npt.NDArray[np.int8]
 Ages = npt.NDArray[np.int64]
@@ -133,6 +133,52 @@ def walk_paths(
     return codes, ages
 
 
+@compiled
+def _hold(
+    wanted: Codes, has_evidence: Bools, gates: Bools, min_days: int, codes: Codes, ages: Ages
+) -> None:
+    state, age, is_bound = 0, 0, False
+    for day in range(len(wanted)):
+        if not has_evidence[day]:
+            new = 0
+        elif is_bound and age + 1 < min_days:
+            new = state
+        else:
+            new = wanted[day]
+        if gates[day] and new > max(state, 0):
+            new = max(state, 0)
+        age = age + 1 if new == state and day > 0 else 0
+        state, is_bound = new, has_evidence[day]
+        codes[day] = state
+        ages[day] = age
+
+
+def hold_states(
+    wanted: Codes, has_evidence: Bools, gates: Bools, *, min_persistence_days: int
+) -> tuple[Codes, Ages]:
+    """Return state and age of each day when a state, once entered, lasts a minimum of days.
+
+    Days without evidence are spent in BALANCED and bind nobody. The gate works as in
+    ``walk_paths``.
+
+    Examples
+    --------
+    >>> wanted = np.array([1, -1, -1, -1], dtype=np.int8)
+    >>> yes, no = np.ones(4, dtype=bool), np.zeros(4, dtype=bool)
+    >>> hold_states(wanted, yes, no, min_persistence_days=3)[0].tolist()
+    [1, 1, 1, -1]
+    """
+    codes = np.empty(len(wanted), dtype=np.int8)
+    ages = np.empty(len(wanted), dtype=np.int64)
+    _hold(wanted, has_evidence, gates, int(min_persistence_days), codes, ages)
+    return codes, ages
+
+
+def states_of(n_regimes: int) -> tuple[Regime, ...]:
+    """Return the states of a mode, from ALTS to majors."""
+    return FIVE_STATES if n_regimes == len(FIVE_STATES) else THREE_STATES
+
+
 def name_states(codes: npt.NDArray[np.integer], n_regimes: int) -> npt.NDArray[np.object_]:
     """Return the regime name of each state code.
 
@@ -141,7 +187,7 @@ def name_states(codes: npt.NDArray[np.integer], n_regimes: int) -> npt.NDArray[n
     >>> name_states(np.array([-1, 0, 2]), 5).tolist()
     ['WEAK_RISK_ON_ALTS', 'BALANCED', 'STRONG_RISK_ON_MAJORS']
     """
-    states = FIVE_STATES if n_regimes == len(FIVE_STATES) else THREE_STATES
+    states = states_of(n_regimes)
     names = np.array([state.value for state in states], dtype=object)
     named: npt.NDArray[np.object_] = names[codes.astype(np.int64) + len(states) // 2]
     return named

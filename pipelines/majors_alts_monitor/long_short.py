@@ -7,9 +7,6 @@ import pandas as pd
 
 from majors_alts_monitor.types import Floats, Market
 
-GATE_LOOKBACK_DAYS = 7
-"""The high-volatility gate looks at a week of BTC."""
-
 
 def long_short_return(market: Market) -> pd.Series[float]:
     """Return mean(BTC, ETH) minus the ALT index return of each day, a fraction, by date.
@@ -28,20 +25,6 @@ def long_short_return(market: Market) -> pd.Series[float]:
     index = earned / np.where(total > 0, total, np.nan)
     majors = (returns[:, btc] + returns[:, eth]) / 2
     return pd.Series(majors - index, index=market.dates, name="long_short_return")
-
-
-def btc_close_ratio_7d(market: Market) -> pd.Series[float]:
-    """Return close_BTC(t) / close_BTC(t-7), both as known for t, by date; null if either misses."""
-    btc, _ = market.major_columns
-    now = market.close_usd[:, btc]
-    before = np.full_like(now, np.nan)
-    before[GATE_LOOKBACK_DAYS:] = now[:-GATE_LOOKBACK_DAYS]
-    versions = market.close_versions
-    reader = versions.day + GATE_LOOKBACK_DAYS
-    is_read = (versions.read_from <= reader) & (reader < versions.read_to)
-    is_read &= (versions.asset == btc) & (reader < len(now)) & (reader >= 0)
-    before[reader[is_read]] = versions.close_usd[is_read]
-    return pd.Series(now / before, index=market.dates, name="btc_close_ratio_7d")
 
 
 def forward_returns(returns: Floats, horizon: int, *, delay: int = 0) -> Floats:

@@ -15,13 +15,25 @@ import numpy as np
 import pandas as pd
 
 from majors_alts_monitor import composite
-from majors_alts_monitor._states import name_states, walk_paths
+from majors_alts_monitor._states import Ages, Codes, hold_states, name_states, states_of, walk_paths
+from majors_alts_monitor.calibration import History, calibrate
 from majors_alts_monitor.composite import THRESHOLDS, Parameters
 from majors_alts_monitor.config import HighVolGateConfig, RegimeConfig
 from majors_alts_monitor.errors import ConfigError
-from majors_alts_monitor.types import GROUPS, Floats
+from majors_alts_monitor.features import PRIMARY
+from majors_alts_monitor.types import GROUPS, Bools, Floats
+from majors_alts_monitor.unsupervised import filter_states, state_probabilities
+from majors_alts_monitor.walk_forward import walk_forward
 
-__all__ = ["ScoreTable", "Timeline", "classify", "high_vol_gate", "score", "timeline"]
+__all__ = [
+    "ScoreTable",
+    "Timeline",
+    "classify",
+    "filter_states",
+    "high_vol_gate",
+    "score",
+    "timeline",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +55,14 @@ class Timeline:
     """score_raw, score, regime, days_in_regime, high_vol_gate, insufficient_data."""
     contributions: pd.DataFrame
     """Contribution of each group to ``score_raw``."""
+    weights: pd.DataFrame
+    """Weight of each group in force on the day."""
     thresholds: pd.DataFrame
     """strong_low, low, high, strong_high in force on the day."""
+    probabilities: pd.DataFrame | None
+    """Filtered probability of each regime; None in composite mode."""
+    calibration: pd.DataFrame | None
+    """One row a window, the columns of ``calibration.csv``; None when calibration is off."""
 
 
 def score(
@@ -97,8 +115,7 @@ def high_vol_gate(
     [True, True, False, False, False]
     """
     ratio = btc_close_ratio_7d.reindex(score_raw.index)
-    is_extreme = (ratio - 1).abs() > config.btc_7d_return
-    is_gated = is_extreme & (score_raw > high) & config.enabled
+    is_gated = (score_raw > high) & _is_extreme(ratio, config)
     return is_gated.rename("high_vol_gate")
 
 
@@ -139,9 +156,12 @@ def classify(
 
 
 def timeline(
-    features: pd.DataFrame, btc_close_ratio_7d: pd.Series[float], config: RegimeConfig
+    features: pd.DataFrame,
+    btc_close_ratio_7d: pd.Series[float],
+    config: RegimeConfig,
+    long_short: pd.Series[float],
 ) -> Timeline:
-    """Return score and regime of every day of ``features``.
+    """Return score and regime of every day of ``features``; no day reads a later one.
 
     Parameters
     ----------
@@ -150,31 +170,105 @@ def timeline(
     btc_close_ratio_7d : Series
         See ``high_vol_gate``; by date.
     config : RegimeConfig
+    long_short : Series
+        Majors' return over the ALT index, by date, a fraction; read by calibration and by the
+        unsupervised modes.
     """
-    in_force = _every_day(composite.configured(config.weights, config.thresholds), len(features))
+    earned = _array(long_short.reindex(features.index))
+    ratio = btc_close_ratio_7d.reindex(features.index)
+    in_force, table = _parameters(
+        features, earned, _is_extreme(ratio, config.high_vol_gate), config
+    )
     scored = score(features, config, in_force.weights)
+    raw = scored.score_raw
     thresholds = pd.DataFrame(in_force.thresholds, index=features.index, columns=list(THRESHOLDS))
-    high = thresholds["high"]
-    gate = high_vol_gate(btc_close_ratio_7d, scored.score_raw, config.high_vol_gate, high)
-    labels = _classify(scored.score_raw, in_force.thresholds, _state_rules(config), gate)
+    gate = high_vol_gate(ratio, raw, config.high_vol_gate, thresholds["high"])
+    probabilities = None
+    if config.mode == "composite":
+        is_insufficient = raw.isna()
+        labels = _classify(raw, in_force.thresholds, _state_rules(config), gate)
+    else:
+        probabilities = _probabilities(features, earned, config)
+        is_insufficient = raw.isna() | probabilities.isna().any(axis="columns")
+        labels = _classify_probabilities(probabilities, is_insufficient, gate, config)
     daily = pd.DataFrame(
         {
-            "score_raw": scored.score_raw,
-            "score": scored.score_raw.where(~gate, high),
+            "score_raw": raw,
+            "score": raw.where(~gate, thresholds["high"]),
             "regime": labels["regime"],
             "days_in_regime": labels["days_in_regime"],
             "high_vol_gate": gate,
-            "insufficient_data": scored.score_raw.isna(),
+            "insufficient_data": is_insufficient,
         }
     )
-    return Timeline(daily=daily, contributions=scored.contributions, thresholds=thresholds)
+    weights = pd.DataFrame(in_force.weights, index=features.index, columns=list(GROUPS))
+    return Timeline(daily, scored.contributions, weights, thresholds, probabilities, table)
 
 
-def _every_day(parameters: Parameters, n_days: int) -> Parameters:
-    return Parameters(
-        weights=np.tile(parameters.weights, (n_days, 1)),
-        thresholds=np.tile(parameters.thresholds, (n_days, 1)),
+def _parameters(
+    features: pd.DataFrame, long_short: Floats, is_extreme: Bools, config: RegimeConfig
+) -> tuple[Parameters, pd.DataFrame | None]:
+    """Return weights and thresholds in force day by day, and the table of windows."""
+    plain = composite.configured(config.weights, config.thresholds)
+    settings = config.calibration
+    if not settings.enabled:
+        n_days = len(features)
+        weights, thresholds = (
+            np.tile(values, (n_days, 1)) for values in (plain.weights, plain.thresholds)
+        )
+        return Parameters(weights, thresholds), None
+    history = History(
+        dates=pd.DatetimeIndex(features.index),
+        signed=composite.signed_scores(features, config.directions, config.z_clip),
+        long_short=long_short,
+        is_extreme=is_extreme,
     )
+    windows = walk_forward(
+        _valid(features), settings.lookback_window_days, settings.test_window_days
+    )
+    return calibrate(history, windows, config)
+
+
+def _probabilities(
+    features: pd.DataFrame, long_short: Floats, config: RegimeConfig
+) -> pd.DataFrame:
+    settings = config.unsupervised
+    columns = [PRIMARY[group] for group in settings.features]
+    values = state_probabilities(
+        features[columns].to_numpy(dtype=np.float64, na_value=np.nan),
+        long_short,
+        walk_forward(_valid(features), settings.lookback_window_days, settings.test_window_days),
+        mode="hmm" if config.mode == "hmm" else "kmeans",
+        n_states=config.n_regimes,
+        seed=settings.seed,
+    )
+    names = [regime.value for regime in states_of(config.n_regimes)]
+    return pd.DataFrame(values, index=features.index, columns=names)
+
+
+def _classify_probabilities(
+    probabilities: pd.DataFrame,
+    is_insufficient: pd.Series[bool],
+    gate: pd.Series[bool],
+    config: RegimeConfig,
+) -> pd.DataFrame:
+    """Return the likeliest regime of each day, held for the minimum persistence."""
+    likeliest = np.argmax(probabilities.fillna(0.0).to_numpy(), axis=1)
+    codes, ages = hold_states(
+        (likeliest - config.n_regimes // 2).astype(np.int8),
+        ~is_insufficient.to_numpy(dtype=np.bool_),
+        gate.to_numpy(dtype=np.bool_),
+        min_persistence_days=config.unsupervised.min_persistence_days,
+    )
+    return _labels(codes, ages, config.n_regimes, probabilities.index)
+
+
+def _is_extreme(ratio: pd.Series[float], config: HighVolGateConfig) -> Bools:
+    return ((ratio - 1).abs() > config.btc_7d_return).to_numpy(dtype=np.bool_) & config.enabled
+
+
+def _valid(features: pd.DataFrame) -> Bools:
+    return features["valid"].fillna(value=False).to_numpy(dtype=np.bool_)
 
 
 def _classify(
@@ -183,7 +277,7 @@ def _classify(
     rules: Mapping[str, Any],
     gate: pd.Series[bool] | None,
 ) -> pd.DataFrame:
-    values = np.array(scores.to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)[np.newaxis]
+    values = _array(scores)[np.newaxis]
     if gate is None:
         gates = np.zeros(values.shape, dtype=np.bool_)
     else:
@@ -196,8 +290,16 @@ def _classify(
         min_regime_days=rules["min_regime_days"],
         n_regimes=rules["n_regimes"],
     )
-    names = pd.Series(name_states(codes[0], rules["n_regimes"]), index=scores.index, dtype="str")
-    return pd.DataFrame({"regime": names, "days_in_regime": ages[0] + 1})
+    return _labels(codes[0], ages[0], rules["n_regimes"], scores.index)
+
+
+def _labels(codes: Codes, ages: Ages, n_regimes: int, index: pd.Index[Any]) -> pd.DataFrame:
+    names = pd.Series(name_states(codes, n_regimes), index=index, dtype="str")
+    return pd.DataFrame({"regime": names, "days_in_regime": ages + 1})
+
+
+def _array(values: pd.Series[float]) -> Floats:
+    return np.array(values.to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)
 
 
 def _state_rules(config: RegimeConfig | Mapping[str, Any]) -> dict[str, Any]:

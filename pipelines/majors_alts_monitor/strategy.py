@@ -13,6 +13,7 @@ import pandas as pd
 
 from majors_alts_monitor.books import Books, propose_books
 from majors_alts_monitor.config import MonitorConfig
+from majors_alts_monitor.long_short import long_short_return
 from majors_alts_monitor.regime import Timeline, timeline
 from majors_alts_monitor.types import Market, Regime
 from majors_alts_monitor.walk import Signals, Walk, walk
@@ -44,7 +45,9 @@ def run_strategy(market: Market, features: pd.DataFrame, config: MonitorConfig) 
     config : MonitorConfig
     """
     known = features.loc[market.dates[0] : market.dates[-1]]
-    regimes = timeline(known, btc_close_ratio(market, GATE_DAYS), config.regime)
+    regimes = timeline(
+        known, btc_close_ratio(market, GATE_DAYS), config.regime, long_short_return(market)
+    )
     signals = signals_of(regimes)
     books = propose_books(market, config)
     return Strategy(

@@ -215,7 +215,7 @@ def test_a_gated_day_scores_the_high_boundary_and_keeps_its_raw_score():
     features = features_of(z)
     ratio = pd.Series([1.0, 1.3, 1.0], index=features.index)
 
-    daily = timeline(features, ratio, CONFIG).daily
+    daily = timeline(features, ratio, CONFIG, 0 * ratio).daily
 
     assert daily["score_raw"].tolist() == pytest.approx([0.88] * 3)
     assert daily["score"].tolist() == pytest.approx([0.88, 0.5, 0.88])
@@ -228,7 +228,9 @@ def test_the_timeline_flags_days_without_score():
     z[1] = NAN
     features = features_of(z)
 
-    daily = timeline(features, pd.Series(1.0, index=features.index), CONFIG).daily
+    ones = pd.Series(1.0, index=features.index)
+
+    daily = timeline(features, ones, CONFIG, 0 * ones).daily
 
     assert daily["insufficient_data"].tolist() == [False, True]
     assert daily["regime"].tolist() == ["BALANCED", "BALANCED"]
