@@ -1,0 +1,67 @@
+"""One day of production, step by step: what the tasks of ``daily_signal`` call.
+
+Flow: ``build_day -> gate_day -> run_day``, then ``delivery.deliver_day``. Each step reads what the
+step before left in the lake, the warehouse or the day's folder, and can be called by hand.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+from majors_alts_monitor.config import load_config
+from majors_alts_monitor.data_io import (
+    check_range,
+    open_lake,
+    open_warehouse,
+    read_features,
+)
+from majors_alts_monitor.run import Request, run_backtest
+from pipeline_kit import paths, warehouse
+from pipeline_kit.calendar import parse_day
+
+
+def day_folder(asof: date) -> Path:
+    """Return the working folder of a day, ``MAM_DATA_DIR/runs/daily/dt=ASOF``."""
+    return paths.data_dir() / "runs" / "daily" / f"dt={asof}"
+
+
+def build_day(asof: str) -> Path:
+    """Build the day's warehouse and publish it as ``current.duckdb`` unless that is newer."""
+    day = parse_day(asof, "asof")
+    lake = open_lake(paths.lake_dir())
+    check_range(lake, lake.facts.first_day, day)
+    built = open_warehouse(lake, load_config(), None)
+    warehouse.publish(built, day, paths.warehouse_dir() / "current.duckdb")
+    return built
+
+
+def run_day(asof: str) -> Path:
+    """Run signal and backtest up to ``asof`` and return the run folder."""
+    day = parse_day(asof, "asof")
+    folder = day_folder(day) / "run"
+    request = Request(
+        command="run",
+        start=first_day_reported(day),
+        end=day,
+        config=load_config(),
+        lake=paths.lake_dir(),
+        out=folder,
+        known_at=None,
+    )
+    return run_backtest(request)
+
+
+def first_day_reported(asof: date) -> date:
+    """Return the first day whose features are all there; the lake's first day if none is."""
+    lake = open_lake(paths.lake_dir())
+    features = read_features(open_warehouse(lake, load_config(), None))
+    valid = features.index[features["valid"].fillna(value=False).astype(bool)]
+    usable = [day.date() for day in valid[:1] if day.date() <= asof]
+    return usable[0] if usable else min(lake.facts.first_day + timedelta(days=1), asof)
+
+
+def forget_day(asof: str) -> None:
+    """Remove the day's working folder; the bucket keeps what was published."""
+    shutil.rmtree(day_folder(parse_day(asof, "asof")), ignore_errors=True)

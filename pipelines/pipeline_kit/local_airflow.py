@@ -1,0 +1,218 @@
+"""An embedded Airflow of our own: ``make run`` and ``make airflow`` without any server.
+
+``python -m pipeline_kit.local_airflow run [--asof D] [--lake DIR]`` prepares ``.airflow`` inside
+the checkout (SQLite, one JWT secret, nothing of the user's home) and runs ``daily_signal`` end to
+end. Without a lake and without ``COINGLASS_API_KEY`` it starts the bundled vendor server on
+loopback and fetches from that. ``... ui`` starts a standalone Airflow on 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from pipeline_kit import atomic, paths
+from pipeline_kit.bucket import Bucket
+from pipeline_kit.calendar import last_complete_day, now_utc, parse_day
+from pipeline_kit.cli import Parser, run_command
+from pipeline_kit.errors import DataProblem, UsageProblem
+
+PORT: Final = 8080
+STOP_S: Final = 20
+TASK_LINES: Final = ("Marking task as", "Task instance in", "DagRun Finished")
+
+
+class LocalRunError(DataProblem):
+    """The DAG run failed."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command line."""
+    parser = Parser(prog="python -m pipeline_kit.local_airflow", description=__doc__)
+    parser.add_argument("what", choices=("run", "ui"))
+    parser.add_argument("--asof", default="", help="UTC day; default: the last complete one")
+    parser.add_argument("--lake", default="", help="lake to import instead of fetching")
+    flags = parser.parse_args(argv)
+    if flags.what == "ui":
+        serve_ui()
+        return
+    asof = parse_day(flags.asof, "ASOF") if flags.asof else last_complete_day(now_utc())
+    lake = str(Path(flags.lake).resolve()) if flags.lake else ""
+    run_daily_signal(str(asof), lake)
+
+
+def airflow_environment() -> dict[str, str]:
+    """Return the environment of an Airflow that lives inside the checkout.
+
+    Creating the home also writes its secret, which every component must share.
+    """
+    root = paths.project_root()
+    home = Path(os.environ.get("AIRFLOW_HOME") or root / ".airflow").resolve()
+    secret = home / "jwt_secret"
+    if not secret.is_file():
+        atomic.write_text(secret, secrets.token_hex(32))
+        secret.chmod(0o600)
+    settings = {
+        "CORE__DAGS_FOLDER": str(root / "dags"),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": "4",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "API_AUTH__JWT_SECRET": secret.read_text("utf-8").strip(),
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(PORT),
+        "LOGGING__LOGGING_LEVEL": "INFO",
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+    }
+    return {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "PYTHONUNBUFFERED": "1",
+        # Forked workers of macOS and a stray proxy would both leave loopback.
+        "NO_PROXY": "127.0.0.1,localhost",
+        **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+    }
+
+
+def run_daily_signal(asof: str, lake: str) -> None:
+    """Run the DAG for one day, print each task as it ends, and say where everything is.
+
+    Raises
+    ------
+    LocalRunError
+        If a task fails; the log says why.
+    """
+    environment = airflow_environment()
+    home = Path(environment["AIRFLOW_HOME"])
+    _say(f"daily_signal for {asof}" + (f" from {lake}" if lake else ""))
+    _migrate(environment, home)
+    with contextlib.ExitStack() as stack:
+        if not lake and not os.environ.get("COINGLASS_API_KEY"):
+            environment |= stack.enter_context(_sandbox(home, asof))
+        log = home / f"daily_signal.{asof}.log"
+        conf = json.dumps({"asof": asof, "lake": lake or None})
+        command = [*_airflow(), "dags", "test", "daily_signal", "--conf", conf]
+        failed = _stream(command, environment, log)
+    if failed:
+        raise LocalRunError(f"daily_signal {asof}: {failed}; see {log}")
+    _summary(asof)
+
+
+def serve_ui() -> None:
+    """Start a standalone Airflow on loopback, print URL and login, and stop it whole."""
+    environment = airflow_environment()
+    home = Path(environment["AIRFLOW_HOME"])
+    passwords = home / "simple_auth_manager_passwords.json.generated"
+    process = subprocess.Popen(
+        [*_airflow(), "standalone"], env=environment, start_new_session=True
+    )
+    _say(f"Airflow: http://127.0.0.1:{PORT}, user and password in {passwords}; Ctrl-C stops it")
+    with contextlib.suppress(KeyboardInterrupt):
+        process.wait()
+    # Standalone leaves its children behind, so the whole group is ended.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+
+
+def _airflow() -> list[str]:
+    return [sys.executable, "-m", "airflow"]
+
+
+def _migrate(environment: dict[str, str], home: Path) -> None:
+    """Create or upgrade the metadata database once per lock."""
+    mark = home / "migrated"
+    lock = paths.lock_file().read_text("utf-8").split("apache-airflow==")[1].split()[0]
+    if mark.is_file() and mark.read_text("utf-8") == lock:
+        return
+    _say("preparing an embedded Airflow (once)")
+    done = subprocess.run(
+        [*_airflow(), "db", "migrate"], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise LocalRunError(f"airflow db migrate: {done.stderr.strip()[-300:]}")
+    atomic.write_text(mark, lock)
+
+
+@contextlib.contextmanager
+def _sandbox(home: Path, asof: str) -> Iterator[dict[str, str]]:
+    """Start the bundled vendor server and yield the addresses to fetch from."""
+    _say("no COINGLASS_API_KEY and no LAKE: using the bundled vendor server (SYNTHETIC market)")
+    log = (home / "sandbox.log").open("w", encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lake_ingest.sandbox", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    try:
+        yield _addresses(process)
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_S)
+        process.kill()
+        log.close()
+
+
+def _addresses(process: subprocess.Popen[str]) -> dict[str, str]:
+    wanted = {
+        "COINGLASS_BASE_URL",
+        "COINGECKO_BASE_URL",
+        "BINANCE_BASE_URL",
+        "BINANCE_ARCHIVE_URL",
+    }
+    found: dict[str, str] = {}
+    for line in process.stdout or ():
+        name, _, value = line.strip().partition("=")
+        if name in wanted:
+            found[name] = value
+        if wanted <= found.keys():
+            return found
+    raise UsageProblem("the sandbox vendor server did not start; see .airflow/sandbox.log")
+
+
+def _stream(command: list[str], environment: dict[str, str], log: Path) -> str:
+    """Run ``command`` into ``log``, print its task lines, return what failed or nothing."""
+    failed = ""
+    with log.open("w", encoding="utf-8") as sink:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=Path.cwd(),
+        )
+        for line in process.stdout or ():
+            sink.write(line)
+        code = process.wait()
+    if code:
+        failed = f"exit code {code}"
+    return failed
+
+
+def _summary(asof: str) -> None:
+    bucket = Bucket()
+    content = bucket.get("latest/daily.json")
+    if content is None:
+        raise LocalRunError("latest/daily.json was not written; see the log")
+    _say(content.decode())
+    _say(asof)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
