@@ -164,8 +164,12 @@ def _append(place: Path, trials: list[Trial]) -> None:
         f.write(line.encode())
         f.flush()
         os.fsync(f.fileno())
-    head = {"count": len(trials), "hash": trials[-1].hash}
-    atomic.write_text(place / _HEAD, canonical_json(head) + "\n")
+    atomic.write_text(place / _HEAD, _head_of(trials))
+
+
+def _head_of(trials: list[Trial]) -> str:
+    last = trials[-1].hash if trials else _GENESIS
+    return canonical_json({"count": len(trials), "hash": last}) + "\n"
 
 
 def _whole_length(path: Path) -> int:
@@ -180,9 +184,8 @@ def _checked_rows(place: Path) -> list[Trial]:
     trials: list[Trial] = []
     previous = _GENESIS
     for number, line in enumerate(lines, start=1):
-        trial = _parsed(line, f"{path}: line {number}")
-        body = {key: value for key, value in asdict(trial).items() if key != "hash"}
-        if trial.previous != previous or trial.hash != sha256_text(canonical_json(body)):
+        trial = _parsed(line)
+        if trial is None or trial.previous != previous:
             raise LedgerError(f"{path}: line {number} was altered; {_REMEDY}")
         trials.append(trial)
         previous = trial.hash
@@ -190,26 +193,23 @@ def _checked_rows(place: Path) -> list[Trial]:
     return trials
 
 
-def _parsed(line: bytes, where: str) -> Trial:
+def _parsed(line: bytes) -> Trial | None:
+    """Return the row of a line, None when it is none or does not match its own hash."""
     try:
-        return Trial(**json.loads(line))
-    except (ValueError, TypeError) as e:
-        raise LedgerError(f"{where} cannot be read; {_REMEDY}") from e
+        row = json.loads(line)
+        trial = Trial(**row)
+        digest = row.pop("hash")
+        return trial if digest == sha256_text(canonical_json(row)) else None
+    except (ValueError, TypeError):
+        return None
 
 
 def _check_head(place: Path, trials: list[Trial]) -> None:
     """Compare with the head; it may lag by the one row whose writer died before writing it."""
-    head: dict[str, Any] = {"count": 0, "hash": _GENESIS}
     path = place / _HEAD
-    if path.exists():
-        try:
-            head = json.loads(path.read_text("utf-8"))
-        except ValueError as e:
-            raise LedgerError(f"{path} cannot be read; {_REMEDY}") from e
-    count = head.get("count")
-    is_near = isinstance(count, int) and count <= len(trials) <= count + 1
-    if not is_near or head.get("hash") != (trials[count - 1].hash if count else _GENESIS):
+    text = path.read_text("utf-8", "replace") if path.exists() else _head_of([])
+    if text not in {_head_of(trials), _head_of(trials[:-1])}:
         raise LedgerError(
-            f"{place / _TRIALS}: {len(trials)} lines, {path.name} counts {count}; lines were "
+            f"{place / _TRIALS}: {len(trials)} lines do not match {path.name}; lines were "
             f"removed or replaced; {_REMEDY}"
         )

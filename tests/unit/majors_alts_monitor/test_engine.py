@@ -121,7 +121,7 @@ def terms_of(r):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(market=markets(), rules=rules)
 def test_book_agrees_with_a_ledger_of_dollars(market, rules):
     assets = ["BTC", "ETH", "SOL", "XRP"][: market["closes"].shape[1]]
@@ -151,7 +151,7 @@ def test_book_agrees_with_a_ledger_of_dollars(market, rules):
         assert book.held * book.nav == pytest.approx(values, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(market=markets(), rules=rules)
 def test_parts_of_every_day_add_up_to_its_result(market, rules):
     assets = ["BTC", "ETH", "SOL", "XRP"][: market["closes"].shape[1]]
