@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from lake_ingest.sandbox.messages import Settings
 from lake_ingest.sandbox.server import Sandbox, serve, start
+from lake_ingest.sandbox.truth import truth
 
-__all__ = ["Sandbox", "Settings", "serve", "start"]
+__all__ = ["Sandbox", "Settings", "serve", "start", "truth"]

@@ -84,6 +84,8 @@ class Answer:
         The body where it is not JSON.
     content_type : str
         Media type of the body.
+    drip_s : float
+        Seconds over which the body is sent in pieces; 0 for at once.
     """
 
     payload: Any = None
@@ -91,6 +93,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     raw: bytes | None = None
     content_type: str = "application/json"
+    drip_s: float = 0.0
 
     def body(self) -> bytes:
         """Return the bytes to send."""

@@ -5,7 +5,10 @@ Data flow: ``socket -> Request -> faults before -> vendor -> faults after -> soc
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +21,8 @@ from lake_ingest.sandbox.archive import Archive
 from lake_ingest.sandbox.binance import Binance
 from lake_ingest.sandbox.coingecko import CoinGecko
 from lake_ingest.sandbox.coinglass import CoinGlass
-from lake_ingest.sandbox.faults import Dropped, FaultPlan
+from lake_ingest.sandbox.fault_actions import Dropped
+from lake_ingest.sandbox.faults import FaultPlan
 from lake_ingest.sandbox.messages import Answer, Request, Settings
 from lake_ingest.sandbox.series import Market
 from pipeline_kit.calendar import now_utc
@@ -37,6 +41,7 @@ URL_NAMES: Final = {
     "binance": "BINANCE_BASE_URL",
     "archive": "BINANCE_ARCHIVE_URL",
 }
+DRIP_PIECES: Final = 20
 REQUEST_LOG: Final = "/_sandbox/requests"
 
 
@@ -80,7 +85,8 @@ class Vendors:
             If a fault closes the connection instead of answering.
         """
         try:
-            answer = self._faults.apply(request, self._parts[request.vendor].answer)
+            vendor = self._parts[request.vendor]
+            answer = self._faults.apply(request, vendor.answer, self.market.now_ms())
         except Dropped:
             self._log(request, 0)
             raise
@@ -164,17 +170,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Synthetic", "1")
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self._headers_buffer.append(b"\r\n" + body)  # type: ignore[attr-defined]
-        self.flush_headers()
+        pieces = DRIP_PIECES if answer.drip_s else 1
+        size = len(body) // pieces + 1
+        self._headers_buffer.append(b"\r\n" + body[:size])  # type: ignore[attr-defined]
+        self.flush_headers()  # headers and body leave in one packet
+        for piece in range(1, pieces):
+            time.sleep(answer.drip_s / pieces)
+            self.wfile.write(body[piece * size : (piece + 1) * size])
 
     def _drop(self, sent: bytes) -> None:
-        """Close the connection, after ``sent`` where a body is to break off."""
+        """Close the connection: after ``sent`` where a body is to break off, else by a reset."""
         self.close_connection = True
         if sent:
             self.wfile.write(sent)
-            self.wfile.flush()
+        else:
+            no_linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
 
 
 def _route(path: str) -> tuple[str, str]:
