@@ -8,6 +8,14 @@
 {%- endmacro %}
 
 
+{# Whether row `row_date` reads the version `version`. Comparisons only, without `or`: DuckDB answers
+   an outer join on anything else with nested loops. #}
+{% macro reads(row_date, version) -%}
+    {{ row_date }} >= {{ version }}.read_from
+    and {{ row_date }} < coalesce({{ version }}.read_to, cast('9999-12-31' as date))
+{%- endmacro %}
+
+
 {# When a back-filled value of day `date` is taken to have become known. #}
 {% macro assumed_known_at(date, source) -%}
     cast({{ date }} + 1 as timestamp) + to_minutes(

@@ -89,8 +89,7 @@
                 wanted.asset_id = versions.asset_id
                 and wanted.date - cast(wanted.age as integer) = versions.date
                 and versions.is_read
-                and wanted.date >= versions.read_from
-                and (versions.read_to is null or wanted.date < versions.read_to)
+                and {{ reads('wanted.date', 'versions') }}
         group by wanted.asset_id, wanted.date
 
     ),

@@ -54,8 +54,7 @@ values_as_known as (
     left join {{ cte }}
         on
             days.value_date = {{ cte }}.date
-            and days.date >= {{ cte }}.read_from
-            and (days.date < {{ cte }}.read_to or {{ cte }}.read_to is null)
+            and {{ reads('days.date', cte) }}
     {% endfor %}
 
 ),

@@ -104,8 +104,7 @@ priced as (
         on
             recent.asset_id = versions.asset_id
             and recent.earlier_date = versions.date
-            and recent.date >= versions.read_from
-            and (versions.read_to is null or recent.date < versions.read_to)
+            and {{ reads('recent.date', 'versions') }}
 
 )
 
