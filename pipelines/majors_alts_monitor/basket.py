@@ -119,7 +119,7 @@ class Screen:
     @property
     def passes(self) -> Bools:
         """True where no filter objects."""
-        return np.equal(self.code, Exclusion.MEMBER)
+        return np.asarray(self.code == Exclusion.MEMBER)
 
 
 def screen(closes: Floats, majors: Floats, selection: AltSelectionConfig) -> Screen:
@@ -221,7 +221,8 @@ def _correlation(returns: Floats, major: Floats) -> Floats:
     spread = np.sqrt((y * y).sum(axis=1) * (x * x).sum(axis=1))
     enough = (n >= min(MIN_JOINT_RETURNS, returns.shape[1])) & (spread > 0)
     product = (y * x).sum(axis=1)
-    return np.divide(product, spread, out=np.full(len(returns), np.nan), where=enough)
+    result: Floats = np.full(len(returns), np.nan)
+    return np.divide(product, spread, out=result, where=enough)
 
 
 def _centred(

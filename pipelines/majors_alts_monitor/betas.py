@@ -177,8 +177,9 @@ def _sample(y: Floats, x: Floats, is_joint: Bools, config: BetaConfig) -> _Sampl
         expected = config.default_prior[0] * x[0] + config.default_prior[1] * x[1]
         reach = SLOPE_BAND * np.abs(expected)
         # The majors stay as they are: clipping only them would steepen every slope.
-        clipped = (np.clip(y, expected - reach, expected + reach), x[0], x[1])
-        return _Sample(*(np.where(is_joint, values, 0.0) for values in clipped), weight, n)
+        near = np.clip(y, expected - reach, expected + reach)
+        y, x1, x2 = (np.where(is_joint, values, 0.0) for values in (near, x[0], x[1]))
+        return _Sample(y, x1, x2, weight, n)
 
     share = config.winsorize_pct / 100
     y, x1, x2 = (

@@ -109,7 +109,8 @@ class Books:
     def basket(self, position: int) -> list[str]:
         """Return the members at ``position``, largest volume first."""
         members = np.flatnonzero(self.exclusion[position] == Exclusion.MEMBER)
-        return [str(self.assets[i]) for i in members[np.argsort(self.rank[position, members])]]
+        ordered = members[np.argsort(self.rank[position, members])]
+        return [str(name) for name in self.assets[ordered]]
 
 
 def propose_books(market: Market, config: MonitorConfig, rows: range | None = None) -> Books:
