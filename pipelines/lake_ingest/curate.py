@@ -224,7 +224,7 @@ def _run(
             for name in staged:
                 versions.mark(con, TABLES[name])
             inspection = _inspect(con, job, staged)
-            kept, bad_dims = _judge_dims(dims, inspection)
+            changed, bad_dims = _judge_dims(job, snapshot, dims, inspection)
             held = pd.concat([_describe_held(con, inspection.held), bad_dims], ignore_index=True)
             _write_gate_file(job, inspection, held)
             quarantine.write(job.run_id, held)
@@ -234,7 +234,7 @@ def _run(
                 for name in staged
             }
             appended = {name: versions.new_versions(con, TABLES[name]) for name in staged}
-            sealed = _seal(con, job, snapshot, appended, kept, asked)
+            sealed = _seal(con, job, snapshot, appended, changed, asked)
             return CommitReport(
                 snapshot_id=sealed.snapshot_id,
                 added=_count(counts, "new"),
@@ -274,20 +274,24 @@ def _inspect(con: duckdb.DuckDBPyConnection, job: _Job, staged: Sequence[str]) -
 
 
 def _judge_dims(
-    dims: Mapping[str, pd.DataFrame], inspection: _Inspection
-) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    """Return the dimensions without the rows gate 1 refuses, and those rows."""
-    kept: dict[str, pd.DataFrame] = {}
+    job: _Job, snapshot: Snapshot, dims: Mapping[str, pd.DataFrame], inspection: _Inspection
+) -> tuple[dict[str, pa.Table], pd.DataFrame]:
+    """Return the dimensions that change, as they will be, and the rows gate 1 refuses."""
+    changed: dict[str, pa.Table] = {}
     refused = [pd.DataFrame({name: [] for name in quarantine.SCHEMA.names})]
     for name, frame in dims.items():
-        rows = dimensions.canonical(TABLES[name], frame)
+        table = TABLES[name]
+        stored = dimensions.read_stored(table, snapshot.files(job.lake, name))
+        rows = dimensions.changed_rows(stored, dimensions.canonical(table, frame))
+        inspection.findings[name] = gate.inspect(table, rows)
+        inspection.rows[name] = len(frame)
         rows["row_id"] = range(len(rows))
-        inspection.findings[name] = gate.inspect(TABLES[name], rows.drop(columns="row_id"))
-        inspection.rows[name] = len(rows)
-        held = gate.held_back(TABLES[name], rows, inspection.findings[name])
-        refused.append(_refused_dims(TABLES[name], rows.merge(held, on="row_id")))
-        kept[name] = rows[~rows["row_id"].isin(held["row_id"])].drop(columns="row_id")
-    return kept, pd.concat([f for f in refused if len(f)] or refused[:1], ignore_index=True)
+        held = gate.held_back(table, rows, inspection.findings[name])
+        refused.append(_refused_dims(table, rows.merge(held, on="row_id")))
+        rows = rows[~rows["row_id"].isin(held["row_id"])].drop(columns="row_id")
+        if len(rows):
+            changed[name] = dimensions.merge(table, stored, rows)
+    return changed, pd.concat([f for f in refused if len(f)] or refused[:1], ignore_index=True)
 
 
 def _refused_dims(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
@@ -342,16 +346,11 @@ def _seal(
     job: _Job,
     snapshot: Snapshot,
     appended: Mapping[str, pa.Table],
-    dims: Mapping[str, pd.DataFrame],
+    changed: Mapping[str, pa.Table],
     asked: pd.DataFrame | None,
 ) -> Snapshot:
     """Seal what is new; return the old snapshot when nothing is."""
-    replaced = {}
-    for name, frame in dims.items():
-        stored = dimensions.read_stored(TABLES[name], snapshot.files(job.lake, name))
-        merged = dimensions.merge(TABLES[name], stored, frame)
-        if merged is not None:
-            replaced[name] = merged
+    replaced = dict(changed)
     if asked is not None and len(asked):
         before = con.execute("select * from asked").to_arrow_table()
         after = merge_asked(con, asked)

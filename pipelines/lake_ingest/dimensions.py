@@ -37,19 +37,22 @@ def read_stored(table: Table, files: Sequence[Path]) -> pd.DataFrame:
         return canonical(table, con.execute(select_sql(table, files)).df())
 
 
-def merge(table: Table, stored: pd.DataFrame, incoming: pd.DataFrame) -> pa.Table | None:
-    """Return the rows of ``stored`` overwritten by key with ``incoming``, or null if none differs.
+def changed_rows(stored: pd.DataFrame, incoming: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``incoming`` that are not in ``stored`` as they are; both canonical."""
+    columns = list(incoming.columns)
+    matched = incoming.astype(object).merge(
+        stored.astype(object), how="left", on=columns, indicator=True
+    )
+    is_new = (matched["_merge"] == "left_only").to_numpy()
+    return incoming[is_new].reset_index(drop=True)
 
-    Both must be canonical. A row that ``incoming`` does not have stays: a coin that died was
-    there while it lived.
+
+def merge(table: Table, stored: pd.DataFrame, changed: pd.DataFrame) -> pa.Table:
+    """Return the rows of ``stored`` overwritten by key with ``changed``; both canonical.
+
+    A row that nobody mentions stays: a coin that died was there while it lived.
     """
-    before = as_table(table, stored)
-    after = as_table(table, canonical(table, pd.concat([stored, incoming], ignore_index=True)))
-    return None if after.equals(before) else after
-
-
-def as_table(table: Table, frame: pd.DataFrame) -> pa.Table:
-    """Return a canonical frame as Arrow in the schema of our files."""
+    whole = canonical(table, pd.concat([stored, changed], ignore_index=True))
     schema = pa.schema([field.with_nullable(True) for field in parquet_schema(table)])
-    rows = pa.Table.from_pandas(frame.astype(object), schema, preserve_index=False, safe=False)
+    rows = pa.Table.from_pandas(whole.astype(object), schema, preserve_index=False, safe=False)
     return rows.cast(parquet_schema(table))
