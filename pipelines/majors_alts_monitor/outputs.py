@@ -58,6 +58,7 @@ class RunTables:
     tables: Mapping[str, pd.DataFrame]
     """File stem to frame: features_wide, universe, bt_*, regime_*, calibration."""
     kpis: Mapping[str, Any]
+    """Empty for a signal, which makes no backtest claim."""
     signal: Mapping[str, Any]
     manifest: Mapping[str, Any]
     pages: Mapping[str, str] = field(default_factory=dict)
@@ -92,7 +93,8 @@ def write_run(folder: Path, run: RunTables) -> dict[str, Any]:
     try:
         for stem, frame in run.tables.items():
             _write_table(built, stem, frame)
-        _write_json(built / "kpis.json", run.kpis)
+        if run.kpis:
+            _write_json(built / "kpis.json", run.kpis)
         _write_json(built / "signals_today.json", run.signal)
         for name, text in run.pages.items():
             (built / name).write_text(text, "utf-8")
@@ -127,8 +129,8 @@ def read_run(folder: Path) -> RunTables:
             tables[stem] = pq.read_table(folder / name).to_pandas()
     return RunTables(
         tables=tables,
-        kpis=json.loads((folder / "kpis.json").read_text("utf-8")),
-        signal=json.loads((folder / "signals_today.json").read_text("utf-8")),
+        kpis=_read_json(folder / "kpis.json"),
+        signal=_read_json(folder / "signals_today.json"),
         manifest=manifest,
         pages={
             name: (folder / name).read_text("utf-8")
@@ -188,6 +190,12 @@ def _files_of_run(folder: Path) -> set[str]:
         return {MANIFEST, *read_manifest(folder)["outputs"]}
     except TableContractError:
         return set()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON document; empty where the run has none, as a signal has no KPIs."""
+    content: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return content
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from majors_alts_monitor import outputs
 from majors_alts_monitor.outputs import RunTables
 from majors_alts_monitor.run import (
+    Request,
     add_common_flags,
     manifest,
     prepare,
@@ -32,14 +33,20 @@ def main(argv: Sequence[str]) -> None:
     flags = parser.parse_args(argv)
     asof = parse_day(flags.asof, "--asof") if flags.asof else last_complete_day(now_utc())
     request = request_of(flags, "signals", asof, asof)
+    folder, document = write_signal(request)
+    sys.stdout.write(summary(document))
+    sys.stdout.write(f"signal: {folder / 'signals_today.json'}\n")
+
+
+def write_signal(request: Request) -> tuple[Path, dict[str, Any]]:
+    """Write the signal's folder and return it with the document."""
     prepared = prepare(request)
     document = signal_document(prepared)
     folder = request.out or Path(request.config.outputs.reports_dir) / prepared.run_id
     outputs.write_run(
         folder, RunTables(tables={}, kpis={}, signal=document, manifest=manifest(prepared, {}))
     )
-    sys.stdout.write(summary(document))
-    sys.stdout.write(f"signal: {folder / 'signals_today.json'}\n")
+    return folder, document
 
 
 def summary(document: dict[str, Any]) -> str:
