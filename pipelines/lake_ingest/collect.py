@@ -182,7 +182,16 @@ class Collector:
             self._got.contracts = {c.symbol: c for c in _contracts(frame)}
         except VendorError as e:
             self._got.failures.append(e)
-        return self._run_all(jobs, self._run_binance, self._settings.vendors.binance.workers)
+        workers = self._settings.vendors.binance.workers
+        contracts = self._got.contracts
+        gone = {job for job in jobs if contracts is not None and job.identity not in contracts}
+        late = [job for job in jobs if job in gone and job.series == "funding_rates"]
+        got = self._run_all([j for j in jobs if j not in set(late)], self._run_binance, workers)
+        # A contract that is gone and left no bars left no settlements either.
+        ended = {one.job.identity for one in got if one.job in gone and len(one.rows)}
+        left = [job for job in late if job.identity in ended]
+        got += [Series(job, is_live=False) for job in late if job.identity not in ended]
+        return got + self._run_all(left, self._run_binance, workers)
 
     def _run_binance(self, job: Job) -> Series:
         contracts = self._got.contracts

@@ -133,7 +133,7 @@ class _Fetch:
         self._rows = rows
         self._newest = newest
         self._transports = transports
-        known = Known(coverage(), asked_ranges())
+        known = Known.of(coverage(), asked_ranges())
         self._planner = Planner(known, request.start, request.end, settings)
 
     def run(self) -> list[PipelineError]:

@@ -7,6 +7,7 @@ series, come out, with an estimate of requests and minutes that is printed befor
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -69,43 +70,49 @@ class Job:
         return (self.last_day - self.first_day).days + 1
 
 
+Key = tuple[str, str, str]
+"""Table, source, asset."""
+Span = tuple[date, date]
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the lake holds and what was asked before.
+    """What the lake holds and what was asked before, per table, source and asset."""
 
-    Parameters
-    ----------
-    coverage : DataFrame
-        ``table, source, asset_id, first_day, last_day``.
-    asked : DataFrame
-        ``table, source, asset_id, first_day, last_day, asked_at``.
-    """
+    held: Mapping[Key, Span]
+    asked: Mapping[Key, Sequence[tuple[date, date, datetime]]]
 
-    coverage: pd.DataFrame
-    asked: pd.DataFrame
+    @classmethod
+    def of(cls, coverage: pd.DataFrame, asked: pd.DataFrame) -> Known:
+        """Return the index of the lake's two records.
 
-    def held(self, table: str, source: str, asset_id: str) -> tuple[date, date] | None:
-        """Return the first and last day the lake holds; None when it holds none."""
-        rows = _select(self.coverage, table, source, asset_id)
-        if rows.empty:
-            return None
-        return _day(rows["first_day"].min()), _day(rows["last_day"].max())
-
-    def answered(
-        self, table: str, source: str, asset_id: str, settled_after: timedelta
-    ) -> list[tuple[date, date]]:
-        """Return the spans of days that need not be asked for again."""
-        spans = [
-            (_day(first), _day(last))
-            for first, last in _select(self.coverage, table, source, asset_id)[
-                ["first_day", "last_day"]
+        Parameters
+        ----------
+        coverage : DataFrame
+            ``table, source, asset_id, first_day, last_day``, one row per series.
+        asked : DataFrame
+            ``table, source, asset_id, first_day, last_day, asked_at``.
+        """
+        held = {
+            (table, source, asset_id): (_day(first), _day(last))
+            for table, source, asset_id, first, last in coverage[
+                ["table", "source", "asset_id", "first_day", "last_day"]
             ].itertuples(index=False)
-        ]
-        for first, last, asked_at in _select(self.asked, table, source, asset_id)[
-            ["first_day", "last_day", "asked_at"]
+        }
+        spans: dict[Key, list[tuple[date, date, datetime]]] = defaultdict(list)
+        for table, source, asset_id, first, last, asked_at in asked[
+            ["table", "source", "asset_id", "first_day", "last_day", "asked_at"]
         ].itertuples(index=False):
-            settled = (pd.Timestamp(asked_at).to_pydatetime() - settled_after).date() - ONE_DAY
-            spans.append((_day(first), min(_day(last), settled)))
+            instant = pd.Timestamp(asked_at).to_pydatetime()
+            spans[table, source, asset_id].append((_day(first), _day(last), instant))
+        return cls(held, spans)
+
+    def answered(self, key: Key, settled_after: timedelta) -> list[Span]:
+        """Return the spans of days that need not be asked for again."""
+        spans = [self.held[key]] if key in self.held else []
+        for first, last, asked_at in self.asked.get(key, ()):
+            settled = (asked_at - settled_after).date() - ONE_DAY
+            spans.append((first, min(last, settled)))
         return [(first, last) for first, last in spans if first <= last]
 
 
@@ -175,7 +182,7 @@ class Planner:
 
     def _overlap_from(self, series: str, asset_id: str, start: date, end: date) -> date:
         """Return the first day to look at again; never a day before the lake's own first."""
-        held = self._known.held(TABLES[series][0], SOURCE_OF[series], asset_id)
+        held = self._known.held.get((TABLES[series][0], SOURCE_OF[series], asset_id))
         if held is None:
             return max(start, end - timedelta(days=self._overlap_days(series)))
         overlap = max(end - timedelta(days=self._overlap_days(series)), held[0])
@@ -195,7 +202,7 @@ class Planner:
         settled_after = timedelta(hours=self._plan.settled_after_hours)
         source = SOURCE_OF[series]
         firsts = [
-            first_gap(self._known.answered(table, source, asset_id, settled_after), start, end)
+            first_gap(self._known.answered((table, source, asset_id), settled_after), start, end)
             for table in TABLES[series]
         ]
         return min((first for first in firsts if first is not None), default=None)
@@ -261,13 +268,6 @@ def describe_plan(jobs: Sequence[Job], sources: Iterable[str], settings: Setting
         minutes = f", {requests / rate:.1f} minutes at {rate} a minute" if rate else ""
         lines.append(f"plan: {source}: {len(mine)} series, {requests} requests{minutes}")
     return lines
-
-
-def _select(frame: pd.DataFrame, table: str, source: str, asset_id: str) -> pd.DataFrame:
-    if frame.empty:
-        return frame
-    mask = (frame["table"] == table) & (frame["source"] == source)
-    return frame[mask & (frame["asset_id"] == asset_id)]
 
 
 def _day(value: object) -> date:

@@ -27,6 +27,7 @@ from lake_ingest.vendors.binance import BinanceClient
 from pipeline_kit.calendar import ONE_DAY
 
 FIRST_PERPETUAL: Final = date(2019, 9, 1)
+PROBED_MONTHS: Final = 3
 
 
 def fetch_klines(
@@ -77,8 +78,14 @@ def fetch_funding_rates(
 
 def fetch_archive_klines(client: ArchiveClient, job: Job) -> Series:
     """Return close and quote volume of a perpetual from monthly files, daily ones in gaps."""
-    pages = []
-    for month in _months(job.first_day, job.last_day):
+    pages, months = [], list(_months(job.first_day, job.last_day))
+    # A contract lives longer than a quarter: without a file there it has none at all.
+    probes = {*months[::-PROBED_MONTHS], months[0]}
+    if len(months) > PROBED_MONTHS and not any(
+        client.klines_month(job.identity, month) for month in sorted(probes)
+    ):
+        return Series(job)
+    for month in months:
         answer = client.klines_month(job.identity, month)
         if answer is not None:
             pages.append(archive_klines(answer).assign(fetched_at=stamp(answer)))
@@ -151,7 +158,8 @@ def _days_to_fill(rows: pd.DataFrame, job: Job) -> list[date]:
     """Return the days the monthly files lack: inside them, or after the last (the open month)."""
     wanted = pd.date_range(job.first_day, job.last_day)
     if rows.empty:
-        return [day for day in wanted.date if day >= job.last_day.replace(day=1)]
+        is_one_month = job.first_day >= job.last_day.replace(day=1)
+        return list(wanted.date) if is_one_month else []
     present = pd.DatetimeIndex(to_days(rows["time"]))
     lacking = wanted.difference(present)
     return list(lacking[lacking > present.min()].date)
