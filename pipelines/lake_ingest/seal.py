@@ -148,10 +148,17 @@ def seal(
     Raises
     ------
     SealError
-        If a file cannot be written; the old snapshot stays.
+        If a file cannot be written, or a table would have fewer rows than before; the old
+        snapshot stays.
     """
     sequence = snapshot.sequence + 1
     entries = {**snapshot.tables, **snapshot.records}
+    for name in set(replaced) & set(snapshot.tables):
+        if replaced[name].num_rows < entries[name]["rows"]:
+            raise SealError(
+                f"{name}: {replaced[name].num_rows} rows would take the place of"
+                f" {entries[name]['rows']}; nothing was sealed"
+            )
     try:
         for name, rows in {**appended, **replaced}.items():
             kept = [] if name in replaced else entries.get(name, {"files": []})["files"]
