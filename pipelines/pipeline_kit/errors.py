@@ -5,7 +5,8 @@ Each package's own tree descends from one of the two branches::
     PipelineError                   exit code
     ├── DataProblem             1   data or vendor; a retry or a data fix may help
     │   ├── LakeContractError       a lake breaks contract.md section 3
-    │   └── SuiteError              an expectation could not be computed, so nothing is known
+    │   ├── SuiteError              an expectation could not be computed, so nothing is known
+    │   └── WarehouseError          the warehouse could not be built from the lake
     └── UsageProblem            2   a flag, a setting or a key is wrong; a person edits
 
 Anything else that escapes is a defect of ours and ends with exit code 3.
@@ -40,3 +41,7 @@ class LakeContractError(DataProblem):
 
 class SuiteError(DataProblem):
     """An expectation could not be computed, so nothing is known about the data."""
+
+
+class WarehouseError(DataProblem):
+    """The warehouse could not be built: names the table, model or test at fault."""

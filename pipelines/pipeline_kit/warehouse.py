@@ -1,0 +1,381 @@
+"""Build a run's own DuckDB file from sealed lake files, document it, publish it.
+
+Data flow: ``lake files -> views in schema lake -> dbt build -> destination -> current.duckdb``.
+DuckDB has one writer, so every run builds a file of its own and only a finished one is renamed
+into place: ``docs/adr/0003-one-warehouse-file-per-run.md``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from pipeline_kit import paths
+from pipeline_kit.atomic import fsync_folder, write_text
+from pipeline_kit.errors import WarehouseError
+from pipeline_kit.manifest import canonical_json
+
+_KNOWLEDGE: Final = {"source": "varchar", "known_at": "timestamp", "known_basis": "varchar"}
+
+LAKE_TABLES: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {
+    "fact_price": ({"asset_id": "varchar", "date": "date", "close": "double"}, _KNOWLEDGE),
+    "fact_marketcap": ({"asset_id": "varchar", "date": "date", "marketcap": "double"}, _KNOWLEDGE),
+    "fact_volume": ({"asset_id": "varchar", "date": "date", "volume": "double"}, _KNOWLEDGE),
+    "fact_funding": (
+        {"asset_id": "varchar", "date": "date", "funding_rate": "double"},
+        _KNOWLEDGE,
+    ),
+    "fact_funding_settlement": (
+        {
+            "asset_id": "varchar",
+            "settled_at": "timestamp",
+            "funding_rate": "double",
+            "interval_hours": "double",
+        },
+        {"mark_price": "double", **_KNOWLEDGE},
+    ),
+    "fact_open_interest": (
+        {"asset_id": "varchar", "date": "date", "open_interest_usd": "double"},
+        _KNOWLEDGE,
+    ),
+    "fact_perp_volume": ({"asset_id": "varchar", "date": "date", "volume": "double"}, _KNOWLEDGE),
+    "dim_asset": (
+        {"asset_id": "varchar"},
+        {
+            "name": "varchar",
+            "kind": "varchar",
+            "is_stable": "boolean",
+            "is_wrapped": "boolean",
+            "is_commodity_or_equity": "boolean",
+        },
+    ),
+    "dim_instrument": (
+        {"instrument_id": "varchar", "asset_id": "varchar", "listed_on": "date"},
+        {
+            "venue": "varchar",
+            "base_symbol": "varchar",
+            "multiplier": "double",
+            "funding_interval_hours": "double",
+            "delisted_on": "date",
+        },
+    ),
+}
+"""Per table of contract.md section 3: required and optional columns with their types."""
+
+REQUIRED_TABLES: Final = ("fact_price", "fact_marketcap", "fact_volume")
+
+
+def build(
+    tables: Mapping[str, Sequence[Path]],
+    variables: Mapping[str, object],
+    destination: Path,
+    *,
+    with_tests: bool = True,
+    target_dir: Path | None = None,
+    cache_dir: Path | None = None,
+) -> Path:
+    """Build the warehouse of one run and return ``destination``.
+
+    Parameters
+    ----------
+    tables : mapping of table name to Parquet files
+        The sealed snapshot. Files are only read. A table of contract.md section 3 that is optional
+        and absent, or has no files, is built empty; names that are not lake tables are ignored.
+    variables : mapping
+        dbt variables, see ``dbt_project/dbt_project.yml``; what is left out has its default there.
+    destination : Path
+        The DuckDB file, replaced by rename when the build has succeeded, untouched otherwise.
+    with_tests : bool
+        Run the data tests too. Unit tests belong to the project's own test suite.
+    target_dir : Path, optional
+        Folder that receives ``manifest.json`` and ``run_results.json``, also after a failure.
+    cache_dir : Path, optional
+        Folder for dbt's parse cache, shared between builds; saves about two seconds.
+
+    Raises
+    ------
+    WarehouseError
+        Naming the table, column, model or test at fault, in one line.
+    """
+    destination = destination.resolve()
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{destination.name}.", suffix=".build", dir=destination.parent
+    ) as folder:
+        workspace = Path(folder)
+        database = workspace / "warehouse.duckdb"
+        _create_lake_views(database, tables)
+        try:
+            with _parse_cache(cache_dir, workspace / "target"):
+                _run_dbt(workspace, database, variables, with_tests=with_tests)
+        finally:
+            if target_dir is not None:
+                _keep_artifacts(workspace / "target", target_dir.resolve())
+        database.replace(destination)
+        fsync_folder(destination.parent)
+    return destination
+
+
+def publish(built: Path, asof: date, current: Path) -> bool:
+    """Put a copy of ``built`` in place of ``current``, unless that is of a later day.
+
+    Publishers take turns on a lock; readers see the old file or the new one. ``built`` is left as
+    it is.
+
+    Returns
+    -------
+    bool
+        Whether ``current`` is now this build.
+    """
+    current = current.resolve()
+    current.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(current.with_name(f".{current.name}.lock")):
+        published = published_asof(current)
+        if published is not None and published > asof:
+            return False
+        with tempfile.TemporaryDirectory(
+            prefix=f".{current.name}.", suffix=".publish", dir=current.parent
+        ) as folder:
+            copy = Path(folder) / current.name
+            shutil.copyfile(built, copy)
+            with duckdb.connect(str(copy)) as connection:
+                connection.execute("create or replace table main.published (date date)")
+                connection.execute("insert into main.published values (?)", [asof])
+            with copy.open("rb") as f:
+                os.fsync(f.fileno())
+            copy.replace(current)
+        fsync_folder(current.parent)
+    return True
+
+
+def published_asof(current: Path) -> date | None:
+    """Return the day ``current`` was published for; None where there is no readable warehouse."""
+    if not current.is_file():
+        return None
+    try:
+        with duckdb.connect(str(current), read_only=True) as connection:
+            row = connection.execute("select max(date) from main.published").fetchone()
+    except duckdb.Error:
+        return None
+    return row[0] if row else None
+
+
+def generate_docs(built: Path, target_dir: Path, destination: Path) -> Path:
+    """Write the dbt docs of ``built`` as one self-contained page and return its path.
+
+    The page is dbt's own; manifest and catalog are put into it as ``dbt docs generate --static``
+    does, but without times, ids and folders of this run, so that the same build gives the same
+    bytes, and without starting dbt a second time.
+
+    Parameters
+    ----------
+    built : Path
+        The DuckDB file.
+    target_dir : Path
+        The folder given to ``build``, holding its ``manifest.json``.
+    destination : Path
+        The HTML file.
+    """
+    manifest = _without_run_details(json.loads((target_dir / "manifest.json").read_text("utf-8")))
+    page = _docs_template().read_text("utf-8")
+    for placeholder, content in (
+        ('"MANIFEST.JSON INLINE DATA"', manifest),
+        ('"CATALOG.JSON INLINE DATA"', _catalog(built, manifest)),
+    ):
+        # A description that holds "</script>" would otherwise end the page's script.
+        page = page.replace(placeholder, canonical_json(content).replace("</", "<\\/"))
+    write_text(destination, page)
+    return destination
+
+
+def _create_lake_views(database: Path, tables: Mapping[str, Sequence[Path]]) -> None:
+    """Create schema ``lake``: one view per lake table, over exactly the files given."""
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("create schema lake")
+        for table in LAKE_TABLES:
+            files = tables.get(table, ())
+            if not files and table in REQUIRED_TABLES:
+                raise WarehouseError(f"{table}: no file; the lake must have this table")
+            try:
+                connection.execute(_lake_view(connection, table, files))
+            except duckdb.Error as e:
+                raise WarehouseError(f"{table}: {_first_line(str(e))}") from e
+
+
+def _lake_view(connection: duckdb.DuckDBPyConnection, table: str, files: Sequence[Path]) -> str:
+    required, optional = LAKE_TABLES[table]
+    if not files:
+        columns = [
+            f"cast(null as {kind}) as {name}" for name, kind in {**required, **optional}.items()
+        ]
+        return f"create view lake.{table} as select {', '.join(columns)} where false"
+
+    scan = f"read_parquet([{', '.join(_quoted(file) for file in files)}], union_by_name = true, hive_partitioning = false)"
+    present = {row[0] for row in connection.execute(f"describe select * from {scan}").fetchall()}  # noqa: S608
+    if missing := sorted(set(required) - present):
+        raise WarehouseError(f"{table}: no column {', '.join(missing)}")
+    columns = [
+        f'"{name}"' if name in present else f"cast(null as {kind}) as {name}"
+        for name, kind in {**required, **optional}.items()
+    ]
+    return f"create view lake.{table} as select {', '.join(columns)} from {scan}"  # noqa: S608
+
+
+def _quoted(file: Path) -> str:
+    """Return a path as a SQL literal that DuckDB does not read as a pattern."""
+    text = "".join(f"[{c}]" if c in "*?[" else c for c in str(file.resolve()))
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _run_dbt(
+    workspace: Path, database: Path, variables: Mapping[str, object], *, with_tests: bool
+) -> None:
+    project = paths.dbt_project_dir()
+    excluded = ["unit_test"] if with_tests else ["unit_test", "test"]
+    command = [
+        *(sys.executable, "-W", "ignore::RuntimeWarning", "-m", "dbt.cli.main"),
+        *("--quiet", "--no-use-colors", "--log-level-file", "none"),
+        *("build", "--fail-fast"),
+        *("--project-dir", str(project), "--profiles-dir", str(project)),
+        *("--vars", json.dumps(dict(variables), default=str, sort_keys=True)),
+        *(flag for kind in excluded for flag in ("--exclude-resource-type", kind)),
+    ]
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("DBT_")}
+    settings = {
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_TARGET_PATH": str(workspace / "target"),
+        "DBT_LOG_PATH": str(workspace / "logs"),
+        # dbt leaves variables with this prefix out of what invalidates its parse cache.
+        "DBT_ENV_SECRET_WAREHOUSE_PATH": str(database),
+        "DBT_ENV_SECRET_DUCKDB_TEMP": str(workspace / "spill"),
+    }
+    result = subprocess.run(  # noqa: S603 (our own interpreter and arguments, no shell)
+        command,
+        env=inherited | settings,
+        cwd=workspace,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        raise WarehouseError(_failure(workspace / "target", result.stdout + result.stderr))
+
+
+def _failure(target: Path, output: str) -> str:
+    """Return the first failing node and its message in one line."""
+    run_results = target / "run_results.json"
+    if run_results.is_file():
+        for result in json.loads(run_results.read_text("utf-8"))["results"]:
+            if result["status"] in {"error", "fail", "runtime error"}:
+                node = ".".join(result["unique_id"].split(".")[::2][:2])
+                return f"dbt build: {node}: {' '.join(str(result['message']).split())}"
+    return f"dbt build: {' '.join(output.split())[-600:] or 'failed without a message'}"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0]
+
+
+@contextmanager
+def _parse_cache(cache_dir: Path | None, target: Path) -> Iterator[None]:
+    """Lend dbt the parse cache of an earlier build; dbt itself decides whether it still fits."""
+    target.mkdir()
+    if cache_dir is None:
+        yield
+        return
+    cached, local = cache_dir / "partial_parse.msgpack", target / "partial_parse.msgpack"
+    if cached.is_file():
+        shutil.copyfile(cached, local)
+    yield
+    if local.is_file():
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_dir) as folder:
+            shutil.copyfile(local, Path(folder) / cached.name).replace(cached)
+
+
+def _keep_artifacts(target: Path, target_dir: Path) -> None:
+    target_dir.mkdir(parents=True, exist_ok=True)
+    for name in ("manifest.json", "run_results.json"):
+        if (target / name).is_file():
+            shutil.copyfile(target / name, target_dir / name)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def _docs_template() -> Path:
+    """Return dbt's documentation page, found without importing dbt."""
+    spec = importlib.util.find_spec("dbt")
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        page = Path(folder) / "task" / "docs" / "index.html"
+        if page.is_file():
+            return page
+    raise WarehouseError("dbt docs: dbt-core's page is not installed; run `make setup`")
+
+
+def _without_run_details(manifest: dict[str, Any]) -> dict[str, Any]:
+    for name in ("generated_at", "invocation_id", "invocation_started_at", "user_id", "env"):
+        manifest["metadata"].pop(name, None)
+    for kind in ("nodes", "sources", "macros", "docs", "exposures", "groups", "unit_tests"):
+        for node in manifest.get(kind, {}).values():
+            for name in ("created_at", "compiled_path", "build_path", "root_path"):
+                node.pop(name, None)
+    return manifest
+
+
+def _catalog(built: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dbt's catalogue: type and columns of every relation that is in the file."""
+    with duckdb.connect(str(built), read_only=True) as connection:
+        rows = connection.execute(
+            "select table_schema, table_name, column_name, ordinal_position, data_type"
+            " from information_schema.columns order by all"
+        ).fetchall()
+    columns: dict[tuple[str, str], dict[str, Any]] = {}
+    for schema, table, name, index, kind in rows:
+        column = {"type": kind, "index": index, "name": name, "comment": None}
+        columns.setdefault((schema, table), {})[name] = column
+
+    def entries(nodes: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            unique_id: {
+                "metadata": {
+                    "type": "VIEW"
+                    if node.get("config", {}).get("materialized") != "table"
+                    else "BASE TABLE",
+                    "schema": node["schema"],
+                    "name": node["name"],
+                    "database": node["database"],
+                    "comment": None,
+                    "owner": None,
+                },
+                "columns": columns[node["schema"], node["name"]],
+                "stats": {},
+                "unique_id": unique_id,
+            }
+            for unique_id, node in nodes.items()
+            if (node["schema"], node["name"]) in columns
+        }
+
+    return {
+        "metadata": {},
+        "nodes": entries(manifest["nodes"]),
+        "sources": entries(manifest["sources"]),
+        "errors": None,
+    }
