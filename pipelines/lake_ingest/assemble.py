@@ -14,7 +14,7 @@ import pandas as pd
 
 from lake_ingest.asset_map import MapRow
 from lake_ingest.plan import TABLES
-from lake_ingest.series import VENUE, Series, settled_day
+from lake_ingest.series import Series, settled_day
 
 SETTLEMENTS_A_DAY: Final = 3.0
 """Eight-hour periods a day: the day's sum over three is its mean per 8 hours."""
@@ -110,7 +110,7 @@ def assemble_asked(series: Iterable[Series], asked_at: pd.Timestamp) -> pd.DataF
             source,
             asset_id,
             min(one.job.first_day for one in group),
-            max(one.job.last_day for one in group),
+            max(one.answered_to or one.job.last_day for one in group),
             max(
                 [*(one.rows["fetched_at"].max() for one in group if len(one.rows))],
                 default=asked_at,
@@ -124,11 +124,22 @@ def assemble_asked(series: Iterable[Series], asked_at: pd.Timestamp) -> pd.DataF
     return pd.DataFrame(records, columns=columns)
 
 
-def assemble_dim_asset(rows: Iterable[MapRow]) -> pd.DataFrame:
-    """Return identity and kind of the assets of this fetch."""
+def assemble_dim_asset(rows: Iterable[MapRow], names: Mapping[str, str]) -> pd.DataFrame:
+    """Return identity and kind of the assets of this fetch.
+
+    Parameters
+    ----------
+    rows : iterable of MapRow
+        The assets.
+    names : mapping
+        CoinGecko id to name; an id without one names itself.
+    """
     newest = {row.asset_id: row for row in rows}
     return pd.DataFrame(
-        [(row.asset_id, row.coingecko_id or row.asset_id, row.kind) for row in newest.values()],
+        [
+            (row.asset_id, names.get(row.coingecko_id, row.coingecko_id or row.asset_id), row.kind)
+            for row in newest.values()
+        ],
         columns=["asset_id", "name", "kind"],
     )
 
@@ -154,7 +165,7 @@ def assemble_dim_instrument(series: Sequence[Series], rows: Sequence[MapRow]) ->
             (
                 one.job.identity,
                 one.job.asset_id,
-                VENUE,
+                "binance",
                 one.job.identity.removesuffix("USDT"),
                 multipliers[one.job.identity],
                 intervals.get(one.job.identity, 8.0),
@@ -205,12 +216,15 @@ def mean_per_8h(settlements: pd.DataFrame) -> pd.DataFrame:
         labelled.sort_values("settled_at")
         .groupby("date", sort=True)
         .agg(
-            total=("funding_rate", lambda rates: rates.sum(skipna=False)),
+            total=("funding_rate", "sum"),
+            n=("funding_rate", "count"),
+            n_settled=("settled_at", "size"),
             hours=("interval_hours", "sum"),
             fetched_at=("fetched_at", "max"),
         )
     )
-    whole = days[(days["hours"] == WHOLE_DAY_HOURS) & days["total"].notna()].reset_index()
+    is_whole = (days["hours"] == WHOLE_DAY_HOURS) & (days["n"] == days["n_settled"])
+    whole = days[is_whole].reset_index()
     whole["funding_rate"] = whole["total"] / SETTLEMENTS_A_DAY
     return whole[["date", "funding_rate", "fetched_at"]]
 
@@ -256,10 +270,12 @@ class _Assembler:
         self._settled: dict[str, set[pd.Timestamp]] = {
             one.job.identity: set(one.rows["settled_at"]) for one in self._by_name["funding_rates"]
         }
+        self._settled_days = {one.job.asset_id: one.days for one in self._by_name["funding_rates"]}
         self._open_spellings = {
             one.job.asset_id
             for one in series
-            if one.job.series == "open_interest" and (one.error is not None or one.rows.empty)
+            if one.job.series == "open_interest"
+            and (one.error is not None or (one.is_live and one.rows.empty))
         }
         self._listed_on = {
             one.job.asset_id: pd.Timestamp(one.listed_on)
@@ -269,11 +285,11 @@ class _Assembler:
 
     def frames(self) -> Iterable[tuple[str, pd.DataFrame]]:
         for one in self._by_name["klines"]:
+            volume = one.rows.rename(columns={"quote_volume": "volume"})
+            yield "fact_perp_volume", _labelled(one, volume)
             bars = self._whole_days(one)
             close = bars["close"] / self._multipliers[one.job.identity]
             yield "fact_price", _labelled(one, bars.assign(close=close))
-            volume = bars.rename(columns={"quote_volume": "volume"})
-            yield "fact_perp_volume", _labelled(one, volume)
         for one in self._by_name["pair_price"]:
             close = one.rows["close"] / self._multipliers[one.job.identity]
             yield "fact_price", _labelled(one, one.rows.assign(close=close))
@@ -301,18 +317,17 @@ class _Assembler:
 
     def _funding(self) -> Iterable[tuple[str, pd.DataFrame]]:
         for one in self._by_name["funding_rates"] + self._by_name["pair_funding"]:
-            settlements = one.rows
-            if "mark_price" not in settlements:
-                settlements = settlements.assign(mark_price=float("nan"))
+            marks = one.rows.get("mark_price", pd.Series(float("nan"), index=one.rows.index))
+            settlements = one.rows.assign(mark_price=marks / self._multipliers[one.job.identity])
             yield "fact_funding_settlement", _labelled(one, settlements)
-            yield "fact_funding", self._after_listing(one, mean_per_8h(settlements))
+            days = mean_per_8h(settlements)
+            # The day of listing is not a whole day of funding.
+            is_later = days["date"] > self._listed_on.get(one.job.asset_id, pd.Timestamp.min)
+            yield "fact_funding", _labelled(one, days[is_later])
         for one in self._by_name["oi_weighted_funding"]:
-            yield "fact_funding", self._after_listing(one, one.rows)
-
-    def _after_listing(self, one: Series, days: pd.DataFrame) -> pd.DataFrame:
-        # The day of listing is not a whole day of funding.
-        listed_on = self._listed_on.get(one.job.asset_id)
-        return _labelled(one, days if listed_on is None else days[days["date"] > listed_on])
+            # A day with any settlement is the contract's own day, the first and last ones too.
+            own = self._settled_days.get(one.job.asset_id, pd.DatetimeIndex([]))
+            yield "fact_funding", _labelled(one, one.rows[~one.rows["date"].isin(own)])
 
     def _whole_days(self, one: Series) -> pd.DataFrame:
         """Leave out the last bar of a contract that ended within its day.

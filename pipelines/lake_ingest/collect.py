@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -16,11 +16,11 @@ import pandas as pd
 
 from lake_ingest.asset_map import MapRow
 from lake_ingest.clients import Clients, missing_key
-from lake_ingest.errors import ContractError, PlanError, VendorError
+from lake_ingest.errors import ContractError, PlanError, RequestError, VendorError
 from lake_ingest.parse import (
     SECOND_MS,
     binance_contracts,
-    coingecko_ids,
+    coingecko_names,
     coinglass_coins,
     coinglass_pairs,
     coinglass_subscription,
@@ -73,6 +73,8 @@ class Collected:
     pairs: dict[str, int] = field(default_factory=dict)
     """CoinGlass's live pairs on Binance and the hours between their settlements."""
     plan: str = LOWEST_PLAN
+    names: dict[str, str] = field(default_factory=dict)
+    """CoinGecko's ids that exist, and the coins' names."""
     failures: list[VendorError] = field(default_factory=list)
     """What stopped a vendor or one of its lists; failures of a series are in the series."""
     notes: list[str] = field(default_factory=list)
@@ -159,10 +161,10 @@ class Collector:
     def _coingecko(self, jobs: list[Job]) -> list[Series]:
         client = self._clients.coingecko
         ids = sorted({job.identity for job in jobs})
-        listed: set[str] = set()
+        listed = self._got.names
         try:
             for at in range(0, len(ids), MARKETS_PAGE):
-                listed |= coingecko_ids(client.markets(ids[at : at + MARKETS_PAGE]))
+                listed |= coingecko_names(client.markets(ids[at : at + MARKETS_PAGE]))
         except VendorError as e:
             self._got.failures.append(e)
             return []
@@ -220,7 +222,7 @@ class Collector:
     def _run_archive(self, job: Job, error: VendorError | None, *, is_gone: bool) -> Series:
         client = self._clients.archive
         if job.series == "funding_rates":
-            got = fetch_archive_funding(client, job)
+            got = fetch_archive_funding(client, job, self._today)
         else:
             got = fetch_archive_klines(client, job)
             if not got.rows.empty:
@@ -239,12 +241,20 @@ class Collector:
             self._got.failures.append(e)
             return []
         spellings = self._got.spellings or frozenset()
-        live = [job for job in jobs if job.identity in spellings]
+        # Lists hold the living only; the history of the dead is asked for once.
+        asked = [job for job in jobs if job.identity in spellings or job.missing_from]
 
         def run(job: Job) -> Series:
-            return fetch_open_interest(client, job, self._settings.plan)
+            is_live = job.identity in spellings
+            try:
+                got = fetch_open_interest(client, job, self._settings.plan)
+            except RequestError:
+                if is_live:
+                    raise
+                got = Series(job)
+            return got.replace(is_live=is_live)
 
-        got = self._run_all(live, run, self._settings.vendors.coinglass.workers)
+        got = self._run_all(asked, run, self._settings.vendors.coinglass.workers)
         if not self._is_derivatives_only:
             self._got.checks = self._checks()
         return got
@@ -293,19 +303,15 @@ class Collector:
             and not self._is_derivatives_only
             and (row.asset_id in failed or not is_binance_asked)
         ]
-        settled = {
-            s.job.asset_id
-            for s in self._got.series
-            if s.job.series == "funding_rates" and s.error is None and s.is_live
-        }
         jobs = [
-            job
+            replace(job, last_day=min(job.last_day, last))
             for row in self._rows
-            if row.asset_id not in settled
+            for last in [self._unsettled_to(row)]
             for spelling in [s for s in row.coinglass_spellings if s in spellings][:1]
             for job in self._planner.jobs(
                 row, "oi_weighted_funding", [spelling], floor=self._history_from(8)
             )
+            if job.first_day <= last
         ]
         client = self._need_coinglass()
 
@@ -314,6 +320,14 @@ class Collector:
 
         workers = self._settings.vendors.coinglass.workers
         return self._run_pairs(pairs) + self._run_all(jobs, run, workers)
+
+    def _unsettled_to(self, row: MapRow) -> date:
+        """Return the last day for which an asset may lack settlements of its own."""
+        for one in self._got.series:
+            is_own = one.job.asset_id == row.asset_id and one.job.series == "funding_rates"
+            if is_own and one.error is None and one.is_live:
+                return one.listed_on or date.min
+        return date.max
 
     def _metrics(self, is_coinglass_asked: bool) -> list[Series]:
         """Return Binance's own open interest where CoinGlass serves none at all."""

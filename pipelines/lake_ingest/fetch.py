@@ -215,7 +215,7 @@ class _Fetch:
         tables = assemble_tables(series, self._rows)
         if not tables:
             return None
-        tables["dim_asset"] = assemble_dim_asset(self._rows)
+        tables["dim_asset"] = assemble_dim_asset(self._rows, collected.names)
         instruments = assemble_dim_instrument(series, self._rows)
         if len(instruments):
             tables["dim_instrument"] = instruments

@@ -128,10 +128,10 @@ def coinglass_pairs(answer: Answer, venue: str) -> dict[str, int]:
     return {str(i): int(h) for i, h in zip(ids, hours, strict=True)}
 
 
-def coingecko_ids(answer: Answer) -> frozenset[str]:
-    """Return the coin ids of a markets snapshot."""
+def coingecko_names(answer: Answer) -> dict[str, str]:
+    """Return id and name of the coins of a markets snapshot."""
     rows = _list(answer, _json(answer), "body")
-    return frozenset(str(_field(answer, row, "id")) for row in rows)
+    return {str(_field(answer, row, "id")): str(row.get("name") or row["id"]) for row in rows}
 
 
 def coingecko_chart(answer: Answer, start_s: int, end_s: int) -> pd.DataFrame:
@@ -388,11 +388,12 @@ def _chart_array(
     points = _list(answer, body.get(name) if isinstance(body, dict) else None, name)
     if not all(isinstance(p, list) and len(p) == 2 and _is_number(p[0]) for p in points):
         raise ContractError(answer.path, name, "is not a list of [time, value]")
-    times = np.array([p[0] for p in points], dtype=np.int64)
-    # Points are some minutes apart; one before the first is still inside what was asked.
-    low, high = start_s * SECOND_MS - 5 * MINUTE_MS, end_s * SECOND_MS + 5 * MINUTE_MS
-    if ((times < low) | (times > high)).any():
-        raise ContractError(answer.path, name, "lies outside the window asked for")
-    values = pd.Series(_to_floats(answer, name, [p[1] for p in points]), index=times)
+    times = [p[0] for p in points]
+    index = pd.Index(times, dtype="int64")
+    values = pd.Series(_to_floats(answer, name, [p[1] for p in points]), index=index)
+    # The newest point may be live; it is off midnight, and later than what was asked for.
     at_midnight = values[values.index % DAY_MS == 0]
-    return at_midnight[~at_midnight.index.duplicated(keep="last")]
+    stamps = at_midnight.index
+    if ((stamps < start_s * SECOND_MS) | (stamps > end_s * SECOND_MS)).any():
+        raise ContractError(answer.path, name, "lies outside the window asked for")
+    return at_midnight[~stamps.duplicated(keep="last")]

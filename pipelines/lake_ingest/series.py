@@ -35,6 +35,8 @@ class Series:
     """First day of the contract; Binance only."""
     is_live: bool = True
     """Whether the vendor lists it now, so that the newest day is expected."""
+    answered_to: date | None = None
+    """Last day for which the vendor has published; None for the whole span."""
     was_asked: bool = True
     """Whether a vendor was asked for the whole span."""
 

@@ -102,7 +102,7 @@ def fetch_archive_klines(client: ArchiveClient, job: Job) -> Series:
     return Series(job, rows, traded_to=traded_to)
 
 
-def fetch_archive_funding(client: ArchiveClient, job: Job) -> Series:
+def fetch_archive_funding(client: ArchiveClient, job: Job, today: date) -> Series:
     """Return the settlements of a perpetual from the archive, without mark prices."""
     pages = []
     for month in _months(job.first_day, job.last_day + ONE_DAY):
@@ -112,7 +112,7 @@ def fetch_archive_funding(client: ArchiveClient, job: Job) -> Series:
     columns = ["time", "funding_rate", "interval_hours", "fetched_at"]
     rows = concat(pages, columns).drop_duplicates("time", keep="last").sort_values("time")
     rows["mark_price"] = float("nan")
-    return Series(job, _settlements(rows, job))
+    return Series(job, _settlements(rows, job), answered_to=_published_to(job, today))
 
 
 def fetch_metrics(
@@ -163,6 +163,16 @@ def _days_to_fill(rows: pd.DataFrame, job: Job) -> list[date]:
     present = pd.DatetimeIndex(to_days(rows["time"]))
     lacking = wanted.difference(present)
     return list(lacking[lacking > present.min()].date)
+
+
+def _published_to(job: Job, today: date) -> date:
+    """Return the last day of the job whose monthly file is published for sure.
+
+    That is on the first Monday of the next month, at the latest on the 7th.
+    """
+    open_month = (today - timedelta(days=7)).replace(day=1)
+    # The settlement of a month's last midnight stands in the next month's file.
+    return min(job.last_day, open_month - 2 * ONE_DAY)
 
 
 def _settlements(rows: pd.DataFrame, job: Job) -> pd.DataFrame:
