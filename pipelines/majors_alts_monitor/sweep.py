@@ -1,0 +1,223 @@
+"""Many backtests on one range and one lake, compared: what sweeps and studies are.
+
+Flow: ``plan_sweep -> run_member, one a task -> collect``. A member is an ordinary run folder, so
+everything that reads a run reads a member; a member that is already there is not run again. The
+comparison puts the deflated figures first, because the best of many is not what it looks like.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from majors_alts_monitor import outputs
+from majors_alts_monitor.config import MonitorConfig, effective_values, load_config
+from majors_alts_monitor.errors import ConfigError, TableContractError
+from majors_alts_monitor.run import Request, run_backtest
+from majors_alts_monitor.statistics import automatic_block, estimate_overfitting, superior_ability
+from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
+
+LEADERBOARD: Final = "leaderboard.csv"
+OVERFITTING: Final = "overfitting.json"
+ID_LENGTH: Final = 16
+SPA_REPS: Final = 1000
+MIN_DAYS_FOR_PBO: Final = 32
+KPI_COLUMNS: Final = (
+    "deflated_sharpe",
+    "psr",
+    "sharpe",
+    "sharpe_ci_low",
+    "sharpe_ci_high",
+    "cagr",
+    "volatility",
+    "max_drawdown",
+    "calmar",
+    "hit_rate",
+    "exposure_share",
+    "avg_turnover",
+    "cost_drag",
+    "funding_drag",
+    "total_return",
+    "trials",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One backtest of a sweep."""
+
+    name: str
+    """What sets it apart, and its folder below ``members/``."""
+    config: MonitorConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Members that share range, lake and knowledge time."""
+
+    sweep_id: str
+    start: date
+    end: date
+    lake: Path
+    known_at: datetime | None
+    members: tuple[Member, ...]
+
+
+def plan_sweep(
+    members: Sequence[Member],
+    start: date,
+    end: date,
+    lake: Path,
+    known_at: datetime | None,
+    max_runs: int,
+) -> Sweep:
+    """Return a sweep whose id follows from what it runs.
+
+    Raises
+    ------
+    ConfigError
+        If there is no member, more than ``max_runs``, or two of one name.
+    """
+    if not members:
+        raise ConfigError("sweep: no member; give at least one list of values")
+    if len(members) > max_runs:
+        raise ConfigError(
+            f"sweep: {len(members)} members, max_runs is {max_runs}; shorten the lists"
+        )
+    names = [member.name for member in members]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(f"sweep: two members are called {repeated[0]}; give them other values")
+    identity = {
+        "start": str(start),
+        "end": str(end),
+        "known_at": known_at.isoformat() if known_at else None,
+        "members": {member.name: effective_values(member.config) for member in members},
+    }
+    sweep_id = sha256_text(canonical_json(identity))[:ID_LENGTH]
+    return Sweep(sweep_id, start, end, lake, known_at, tuple(members))
+
+
+def expand(
+    config: Path | None, overrides: Sequence[str], lists: Mapping[str, Sequence[Any]]
+) -> list[Member]:
+    """Return one member for every combination of the listed values, validated.
+
+    Examples
+    --------
+    >>> members = expand(None, [], {"universe.basket_size": [10, 20], "execution.lag_days": [1]})
+    >>> [member.name for member in members]
+    ['execution.lag_days=1,universe.basket_size=10', 'execution.lag_days=1,universe.basket_size=20']
+    """
+    keys = sorted(lists)
+    members = []
+    for values in itertools.product(*(lists[key] for key in keys)):
+        own = [f"{key}={canonical_json(v)}" for key, v in zip(keys, values, strict=True)]
+        name = ",".join(own).replace('"', "").replace("/", "_") or "single"
+        members.append(Member(name, load_config(config, [*overrides, *own])))
+    return members
+
+
+def run_member(sweep: Sweep, number: int, folder: Path) -> Path:
+    """Run one member into ``folder/members/NAME`` unless it is there, and return its folder."""
+    member = sweep.members[number]
+    destination = folder / "members" / member.name
+    if _is_done(destination, member):
+        return destination
+    request = Request(
+        command="run",
+        start=sweep.start,
+        end=sweep.end,
+        config=member.config,
+        lake=sweep.lake,
+        out=destination,
+        known_at=sweep.known_at,
+    )
+    return run_backtest(request)
+
+
+def collect(sweep: Sweep, folder: Path) -> pd.DataFrame:
+    """Write leaderboard.csv and overfitting.json from the members, and return the leaderboard.
+
+    Raises
+    ------
+    TableContractError
+        If a member was not run.
+    """
+    runs = {
+        member.name: outputs.read_run(folder / "members" / member.name) for member in sweep.members
+    }
+    board = leaderboard({name: run.kpis for name, run in runs.items()})
+    returns = pd.DataFrame(
+        {
+            name: run.tables["bt_equity_curve"].set_index("date")["r_ls_net"]
+            for name, run in runs.items()
+        }
+    )
+    (folder / LEADERBOARD).write_text(outputs.csv_text(board), "utf-8")
+    verdict = overfitting(returns, sweep.sweep_id)
+    (folder / OVERFITTING).write_text(readable_json(outputs.plain(verdict)), "utf-8")
+    return board
+
+
+def leaderboard(kpis: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row a member, the best deflated Sharpe first, ties by name.
+
+    Examples
+    --------
+    >>> board = leaderboard({"a": {"deflated_sharpe": 0.2}, "b": {"deflated_sharpe": 0.7}})
+    >>> board["member"].tolist()
+    ['b', 'a']
+    """
+    rows = [
+        {"member": name, **{column: figures.get(column) for column in KPI_COLUMNS}}
+        for name, figures in sorted(kpis.items())
+    ]
+    board = pd.DataFrame(rows)
+    return board.sort_values(
+        ["deflated_sharpe", "member"], ascending=[False, True], na_position="last"
+    ).reset_index(drop=True)
+
+
+def overfitting(returns: pd.DataFrame, sweep_id: str) -> dict[str, Any]:
+    """Return PBO and SPA over the members' daily returns, shape (n_days, n_members).
+
+    Both are null where they are not defined: one member, or too few days.
+    """
+    n_days, n_members = returns.shape
+    verdict: dict[str, Any] = {"n_members": n_members, "n_days": n_days, "pbo": None, "spa_p": None}
+    if n_members < 2 or n_days < MIN_DAYS_FOR_PBO:
+        return verdict
+    panel = returns.to_numpy(dtype=np.float64)
+    estimate = estimate_overfitting(panel)
+    mean = panel.mean(axis=1)
+    verdict |= {
+        "pbo": estimate.pbo,
+        "loss_probability": estimate.loss_probability,
+        "logits": estimate.logits.tolist(),
+    }
+    if np.ptp(panel, axis=0).max() > 0:
+        spa = superior_ability(
+            np.zeros(n_days),
+            panel,
+            block=automatic_block(mean),
+            reps=SPA_REPS,
+            seed=int(sweep_id[:8], 16),
+        )
+        verdict["spa_p"] = spa["consistent"]
+    return verdict
+
+
+def _is_done(destination: Path, member: Member) -> bool:
+    try:
+        manifest = outputs.read_manifest(destination)
+    except TableContractError:
+        return False
+    return bool(manifest["config"] == effective_values(member.config))
