@@ -17,6 +17,7 @@ from lake_ingest.sandbox.universe import Coin
 
 HOLE_SHARE: Final = 0.0015
 MISSING: Final = -1.0
+HOLES: Final = np.array([MISSING, 0.0, np.nan])
 
 Points = tuple[Ints, Array, Array, Array]
 
@@ -40,7 +41,7 @@ class CoinDays:
         position = bars.time_ms[whole] // DAY_MS + book.day_position(0)
         caps = np.round(bars.close[whole] * days.supply[position])
         volumes = np.round(days.volume_usd[position])
-        caps = np.where(self._holes(coin)[position], self._hole_values(caps), caps)
+        caps = np.where(self._holes(coin)[position], HOLES[position % 3], caps)
         return stamps[whole], bars.close[whole], caps, volumes
 
     def hourly(self, coin: Coin, start_ms: int, end_ms: int) -> Points:
@@ -70,9 +71,3 @@ class CoinDays:
         draws = stream(self._market.seed, coin.coingecko_id, "holes").random(n_days)
         is_small = coin.kind == "coin" and coin.market_cap_usd < 5e9
         return (draws < HOLE_SHARE) & is_small
-
-    @staticmethod
-    def _hole_values(caps: Array) -> Array:
-        """Return a missing point, a zero or a null in turn."""
-        kinds = np.array([MISSING, 0.0, np.nan])
-        return kinds[np.arange(len(caps)) % 3]

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from lake_ingest.sandbox.coin_days import CoinDays
-from lake_ingest.sandbox.contracts import DAY_MS, HOUR_MS, Ints
+from lake_ingest.sandbox.contracts import DAY_MS, HOUR_MS, Ints, day_ms
 from lake_ingest.sandbox.limits import Budget
-from lake_ingest.sandbox.market import Array
+from lake_ingest.sandbox.market import EPOCH, Array
 from lake_ingest.sandbox.messages import Answer, Request, Settings
 from lake_ingest.sandbox.series import Market, Product
 from lake_ingest.sandbox.universe import Coin
@@ -131,7 +131,7 @@ class CoinGecko:
         kept = published & (times >= start) & (times <= end)
         times, prices, caps, volumes = times[kept], prices[kept], caps[kept], volumes[kept]
         if now - end < HOUR_MS and len(times) and times[-1] != now:
-            live = self._days.live(named[-1])
+            live = self._live(named)
             if live is not None:
                 times = np.r_[times, now]
                 prices, caps, volumes = (
@@ -140,12 +140,16 @@ class CoinGecko:
                 )
         return times, prices, caps, volumes
 
+    def _live(self, named: tuple[Coin, ...]) -> tuple[float, float, float] | None:
+        points = (self._days.live(coin) for coin in named)
+        return next((point for point in points if point is not None), None)
+
     def _list(self, request: Request) -> list[dict[str, Any]]:
         is_wanted_alive = request.params.get("status", "active") != "inactive"
         rows = [
-            {"id": gecko_id, "symbol": named[-1].asset_id.lower(), "name": named[-1].name}
-            for gecko_id, named in self._market.by_gecko_id.items()
-            if self._is_alive(named[-1]) == is_wanted_alive and self._is_born(named[0])
+            {"id": gecko_id, "symbol": coin.asset_id.lower(), "name": coin.name}
+            for gecko_id, coin in self._born().items()
+            if self._market.exists(coin, Product.INDEX) == is_wanted_alive
         ]
         if is_wanted_alive:
             rows += [
@@ -158,9 +162,9 @@ class CoinGecko:
             raise CoinGeckoError(422, {"error": "Missing parameter vs_currency"})
         wanted = request.params.get("ids")
         rows = [
-            self._snapshot(gecko_id, named[-1])
-            for gecko_id, named in self._market.by_gecko_id.items()
-            if self._is_alive(named[-1]) and self._is_born(named[-1])
+            self._snapshot(gecko_id, coin)
+            for gecko_id, coin in self._born().items()
+            if self._market.exists(coin, Product.INDEX)
         ]
         rows.sort(key=lambda row: -row["market_cap"])
         for rank, row in enumerate(rows, start=1):
@@ -185,11 +189,14 @@ class CoinGecko:
             "circulating_supply": cap / price if price else None,
         }
 
-    def _is_alive(self, coin: Coin) -> bool:
-        return self._market.life(coin, Product.INDEX).end_ms > self._market.now_ms()
-
-    def _is_born(self, coin: Coin) -> bool:
-        return self._market.life(coin, Product.INDEX).start_ms <= self._market.now_ms()
+    def _born(self) -> dict[str, Coin]:
+        """Return the newest coin of every id, of those that have been born."""
+        now = self._market.now_ms()
+        return {
+            gecko_id: born[-1]
+            for gecko_id, named in self._market.by_gecko_id.items()
+            if (born := [one for one in named if day_ms(max(one.born_on, EPOCH)) <= now])
+        }
 
 
 def _chart_of(times: Ints, prices: Array, caps: Array, volumes: Array) -> dict[str, Any]:

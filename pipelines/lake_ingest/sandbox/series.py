@@ -111,6 +111,7 @@ def first_visible_day(now: datetime, days: int) -> date:
 
     Examples
     --------
+    >>> from datetime import UTC
     >>> first_visible_day(datetime(2024, 3, 20, 1, tzinfo=UTC), 10)
     datetime.date(2024, 3, 1)
     >>> first_visible_day(datetime(2024, 3, 20, 1, tzinfo=UTC), 30)

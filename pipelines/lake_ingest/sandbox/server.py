@@ -138,6 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
     """Reads a request, writes an answer in one piece."""
 
     protocol_version = "HTTP/1.1"
+    server_version = "SyntheticMarket/1"
+    sys_version = ""
     disable_nagle_algorithm = True
     server: _Server
 
