@@ -13,6 +13,7 @@ from pathlib import Path
 from majors_alts_monitor.config import load_config
 from majors_alts_monitor.data_io import (
     check_range,
+    dbt_artifacts,
     open_lake,
     open_warehouse,
     read_features,
@@ -34,6 +35,9 @@ def build_day(asof: str) -> Path:
     check_range(lake, lake.facts.first_day, day)
     built = open_warehouse(lake, load_config(), None)
     warehouse.publish(built, day, paths.warehouse_dir() / "current.duckdb")
+    warehouse.generate_docs(
+        built, dbt_artifacts(built), day_folder(day) / "dbt_docs" / "index.html"
+    )
     return built
 
 

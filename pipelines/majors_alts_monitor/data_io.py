@@ -112,8 +112,19 @@ def open_warehouse(lake: Lake, config: MonitorConfig, known_at: datetime | None)
     folder = paths.data_dir() / config.outputs.cache_dir / "warehouse"
     built = folder / f"{sha256_text(canonical_json(identity))[:24]}.duckdb"
     if not built.is_file():
-        warehouse.build(lake.tables, variables, built)
+        warehouse.build(
+            lake.tables,
+            variables,
+            built,
+            target_dir=dbt_artifacts(built),
+            cache_dir=folder / "parse",
+        )
     return built
+
+
+def dbt_artifacts(built: Path) -> Path:
+    """Return the folder of dbt's manifest and run results of a warehouse."""
+    return built.with_suffix(".dbt")
 
 
 def read_features(built: Path) -> pd.DataFrame:
