@@ -27,6 +27,15 @@ from pipeline_kit.errors import DataProblem, UsageProblem
 
 PORT: Final = 8080
 STOP_S: Final = 20
+SANDBOX_FLAGS: Final = ("--port", "0", "--assets", "60", "--days", "1100", "--rate", "100000")
+SANDBOX_SETTINGS: Final = {
+    "COINGLASS_API_KEY": "sandbox-standard",
+    "COINGECKO_API_KEY": "sandbox",
+    "COINGECKO_PLAN": "pro",
+    "MAM_RATE_COINGLASS": "100000",
+    "MAM_RATE_COINGECKO": "100000",
+    "MAM_RATE_BINANCE": "100000",
+}
 TASK_LINES: Final = ("Marking task as", "Task instance in", "DagRun Finished")
 
 
@@ -112,9 +121,7 @@ def serve_ui() -> None:
     environment = airflow_environment()
     home = Path(environment["AIRFLOW_HOME"])
     passwords = home / "simple_auth_manager_passwords.json.generated"
-    process = subprocess.Popen(
-        [*_airflow(), "standalone"], env=environment, start_new_session=True
-    )
+    process = subprocess.Popen([*_airflow(), "standalone"], env=environment, start_new_session=True)
     _say(f"Airflow: http://127.0.0.1:{PORT}, user and password in {passwords}; Ctrl-C stops it")
     with contextlib.suppress(KeyboardInterrupt):
         process.wait()
@@ -148,13 +155,13 @@ def _sandbox(home: Path, asof: str) -> Iterator[dict[str, str]]:
     _say("no COINGLASS_API_KEY and no LAKE: using the bundled vendor server (SYNTHETIC market)")
     log = (home / "sandbox.log").open("w", encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, "-m", "lake_ingest.sandbox", "--port", "0"],
+        [sys.executable, "-m", "lake_ingest.sandbox", *SANDBOX_FLAGS],
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
     )
     try:
-        yield _addresses(process)
+        yield _addresses(process) | SANDBOX_SETTINGS
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
