@@ -107,7 +107,7 @@ class Archive:
         span = _span(cycle, stamp)
         if interval not in KLINE_HOURS or span is None:
             return None
-        bars = self._whole_life(coin, Product.PERP, KLINE_HOURS[interval])
+        bars = self._market.closed_bars(coin, Product.PERP, KLINE_HOURS[interval])
         bars = _between(bars, span)
         if cycle == "monthly":
             days = bars.time_ms // DAY_MS
@@ -152,20 +152,12 @@ class Archive:
         contracts = usd / np.interp(instants, ends, prices)
         shift = FIVE_MINUTES_MS if span[0] >= METRICS_START_STAMPED_SINCE else 0
         ratios = "1.21000000,1.05000000,1.32000000,0.98000000"
+        printed = plain(contracts.tolist(), 3), plain(usd.tolist(), 8)
         rows = [
-            f"{_clock_text(time - shift)},{symbol},{plain(held, 3)},{plain(value, 8)},{ratios}"
-            for time, held, value in zip(
-                instants.tolist(), contracts.tolist(), usd.tolist(), strict=True
-            )
+            f"{_clock_text(time - shift)},{symbol},{held},{worth},{ratios}"
+            for time, held, worth in zip(instants.tolist(), *printed, strict=True)
         ]
         return [METRICS_HEADER, *rows]
-
-    def _whole_life(self, coin: Coin, product: Product, hours: int) -> Bars:
-        """Return the bars that had closed when the newest file was published."""
-        bars = self._market.bars(coin, product, hours)
-        return bars[
-            : int(np.searchsorted(bars.time_ms + hours * HOUR_MS, self._market.now_ms(), "right"))
-        ]
 
     def _slip(self, name: str) -> bytes:
         """Return what makes a checksum wrong: some metrics of one day have such."""

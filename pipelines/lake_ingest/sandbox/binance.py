@@ -109,18 +109,18 @@ class Binance:
         kept = (ends % step == 0) & (ends <= now) & (ends > now - 30 * DAY_MS)
         ends, values, prices = ends[kept], values[kept], prices[kept]
         rows = _window(ends, request, default=30, most=500)
-        supply = book.days.supply[book.day_position(now) - 1]
+        [supply] = plain([float(book.days.supply[book.day_position(now) - 1])], 8)
+        held = plain((values[rows] / prices[rows]).tolist(), 8)
+        worth = plain(values[rows].tolist(), 8)
         return [
             {
                 "symbol": coin.binance_symbol,
-                "sumOpenInterest": plain(value / price, 8),
-                "sumOpenInterestValue": plain(value, 8),
-                "CMCCirculatingSupply": plain(float(supply), 8),
+                "sumOpenInterest": contracts,
+                "sumOpenInterestValue": usd,
+                "CMCCirculatingSupply": supply,
                 "timestamp": time,
             }
-            for time, value, price in zip(
-                ends[rows].tolist(), values[rows].tolist(), prices[rows].tolist(), strict=True
-            )
+            for time, contracts, usd in zip(ends[rows].tolist(), held, worth, strict=True)
         ]
 
     def _exchange_info(self, _: Request) -> dict[str, Any]:

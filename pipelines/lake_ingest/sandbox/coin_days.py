@@ -33,16 +33,14 @@ class CoinDays:
 
         A market cap is ``MISSING`` where its point is left out and NaN where it is null.
         """
-        bars = self._market.bars(coin, Product.INDEX, 24)
-        stamps = bars.time_ms + DAY_MS
-        whole = stamps <= self._market.now_ms()
+        bars = self._market.closed_bars(coin, Product.INDEX, 24)
         book = self._market.book(coin)
         days = book.days
-        position = bars.time_ms[whole] // DAY_MS + book.day_position(0)
-        caps = np.round(bars.close[whole] * days.supply[position])
+        position = bars.time_ms // DAY_MS + book.day_position(0)
+        caps = np.round(bars.close * days.supply[position])
         volumes = np.round(days.volume_usd[position])
         caps = np.where(self._holes(coin)[position], HOLES[position % 3], caps)
-        return stamps[whole], bars.close[whole], caps, volumes
+        return bars.time_ms + DAY_MS, bars.close, caps, volumes
 
     def hourly(self, coin: Coin, start_ms: int, end_ms: int) -> Points:
         """Return the points of every hour from start to end."""

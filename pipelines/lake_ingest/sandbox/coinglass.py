@@ -249,7 +249,7 @@ class CoinGlass:
         if self._settings.types != "vendor":
             as_text = self._settings.types == "strings"
         if as_text:
-            return [plain(value, decimals) for value in values.tolist()]
+            return plain(values.tolist(), decimals)
         rounded = np.round(values, decimals)
         # Whole numbers come without a point, next to others with one.
         return [int(one) if one.is_integer() else one for one in rounded.tolist()]

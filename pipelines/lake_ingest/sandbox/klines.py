@@ -12,33 +12,24 @@ from lake_ingest.sandbox.messages import plain
 from lake_ingest.sandbox.universe import Coin
 
 MEAN_TRADE_USD: Final = 900.0
+TAKER_BUYS: Final = 0.49
 
 
 def kline_rows(coin: Coin, bars: Bars, hours: int) -> list[list[Any]]:
     """Return one row of twelve columns for each bar; prices and volumes are strings."""
-    typical = (bars.open + bars.high + bars.low + bars.close) / 4
-    base = bars.volume_usd / typical
+    base = bars.volume_usd / ((bars.open + bars.high + bars.low + bars.close) / 4)
     trades = np.maximum(bars.volume_usd / MEAN_TRADE_USD, 1).astype(np.int64)
-    decimals = coin.price_decimals
-    rows = zip(
+    form = f".{coin.price_decimals}f"
+    prices = (bars.open, bars.high, bars.low, bars.close)
+    columns: list[list[Any]] = [
         bars.time_ms.tolist(),
-        *(column.tolist() for column in (bars.open, bars.high, bars.low, bars.close)),
-        base.tolist(),
-        bars.volume_usd.tolist(),
+        *([format(price, form) for price in column.tolist()] for column in prices),
+        plain(base.tolist(), 3),
+        (bars.time_ms + hours * HOUR_MS - 1).tolist(),
+        plain(bars.volume_usd.tolist(), 4),
         trades.tolist(),
-        strict=True,
-    )
-    return [
-        [
-            time,
-            *(f"{price:.{decimals}f}" for price in prices),
-            plain(volume, 3),
-            time + hours * HOUR_MS - 1,
-            plain(quote, 4),
-            count,
-            plain(volume * 0.49, 3),
-            plain(quote * 0.49, 4),
-            "0",
-        ]
-        for time, *prices, volume, quote, count in rows
+        plain((base * TAKER_BUYS).tolist(), 3),
+        plain((bars.volume_usd * TAKER_BUYS).tolist(), 4),
+        ["0"] * len(bars),
     ]
+    return [list(row) for row in zip(*columns, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -102,13 +102,14 @@ class Answer:
         return json.dumps(self.payload, separators=(",", ":")).encode()
 
 
-def plain(value: float, decimals: int) -> str:
-    """Return a number as vendors print it: no exponent, no trailing zeros.
+def plain(values: Iterable[float], decimals: int) -> list[str]:
+    """Return numbers as vendors print them: no exponent, no trailing zeros.
 
     Examples
     --------
-    >>> plain(97280.0, 1), plain(1.25e-5, 8), plain(0.0, 4)
-    ('97280', '0.0000125', '0')
+    >>> plain([97280.0, 0.5, 0.0], 4), plain([1.25e-5], 8), plain([12.6], 0)
+    (['97280', '0.5', '0'], ['0.0000125'], ['13'])
     """
-    text = f"{value:.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    form = f".{decimals}f"
+    texts = [format(value, form) for value in values]
+    return [text.rstrip("0").rstrip(".") for text in texts] if decimals else texts

@@ -204,6 +204,10 @@ class Market:
         """Return the bars opened so far; the last one may still be forming."""
         return self.book(coin).bars_until(product, hours, self.now_ms())
 
+    def closed_bars(self, coin: Coin, product: Product, hours: int) -> Bars:
+        """Return the bars that have ended."""
+        return self.book(coin).bars_ended(product, hours, self.now_ms())
+
     def settlements(self, coin: Coin) -> Settlements:
         """Return the funding payments made so far."""
         paid = self.book(coin).settlements
@@ -225,29 +229,28 @@ class AssetBook:
         self._visible_from_ms = day_ms(first_day)
         self._lock = threading.RLock()
         self._bars: dict[tuple[Product, int], Bars] = {}
-        self._settlements: Settlements | None = None
-        with self._lock:
-            self._remember_usual_bars()
+        stretch = self._hours(self._first, self._last)
+        for product, hours in USUAL_BARS:
+            self._bars[product, hours] = self._to_bars(product, hours, stretch)
+        self.settlements = self._settle(stretch)
+        self._recent: tuple[tuple[int, int], Hours] | None = None
 
     def life(self, product: Product) -> Life:
         """Return when the product exists, cut at the first visible day."""
         return life_of(self.coin, product, self._visible_from_ms)
 
-    @property
-    def settlements(self) -> Settlements:
-        """Return all payments of the perpetual within the horizon."""
-        with self._lock:
-            if self._settlements is None:
-                self._settlements = self._settle(self._hours(self._first, self._last))
-            return self._settlements
+    def bars_ended(self, product: Product, hours: int, now_ms: int) -> Bars:
+        """Return the bars whose end has come."""
+        whole = self._whole_bars(product, hours)
+        return whole[: int(np.searchsorted(whole.time_ms + hours * HOUR_MS, now_ms, side="right"))]
 
     def bars_until(self, product: Product, hours: int, now_ms: int) -> Bars:
         """Return the bars opened before ``now_ms``, the last one as it then stands."""
+        ended = self.bars_ended(product, hours, now_ms)
         whole = self._whole_bars(product, hours)
-        n = int(np.searchsorted(whole.time_ms, now_ms, side="left"))
-        if not n or whole.time_ms[n - 1] + hours * HOUR_MS <= now_ms:
-            return whole[:n]
-        return whole[: n - 1].then(self._forming(product, hours, now_ms))
+        if len(ended) == len(whole) or whole.time_ms[len(ended)] >= now_ms:
+            return ended
+        return ended.then(self._forming(product, hours, now_ms))
 
     def level_at(self, product: Product, now_ms: int) -> float:
         """Return the product's value at the instant, NaN where it does not exist."""
@@ -263,7 +266,12 @@ class AssetBook:
         """Return ends, values and USD traded of the hours of the days from start to end."""
         first = max(self.day_position(start_ms), self._first)
         last = min(self.day_position(end_ms), self._last)
-        return self._points(product, self._hours(first, last), first)
+        with self._lock:
+            # Requests of one moment ask for the same few days again and again.
+            if self._recent is None or self._recent[0] != (first, last):
+                self._recent = (first, last), self._hours(first, last)
+            stretch = self._recent[1]
+        return self._points(product, stretch, first)
 
     def _whole_bars(self, product: Product, hours: int) -> Bars:
         with self._lock:
@@ -271,13 +279,6 @@ class AssetBook:
                 stretch = self._hours(self._first, self._last)
                 self._bars[product, hours] = self._to_bars(product, hours, stretch)
             return self._bars[product, hours]
-
-    def _remember_usual_bars(self) -> None:
-        """Build what every fetch asks for from one pass over the hours."""
-        stretch = self._hours(self._first, self._last)
-        for product, hours in USUAL_BARS:
-            self._bars[product, hours] = self._to_bars(product, hours, stretch)
-        self._settlements = self._settle(stretch)
 
     def _hours(self, first: int, last: int) -> Hours:
         return build_hours(self._seed, self.coin, self.days, first, last)

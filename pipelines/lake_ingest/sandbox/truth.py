@@ -145,8 +145,7 @@ class _Truth:
         return _stack(own, venues[is_elsewhere])
 
     def _venue_funding(self, coin: Coin) -> pd.DataFrame:
-        bars = self._market.bars(coin, Product.WEIGHTED_FUNDING, 8)
-        bars = bars[bars.time_ms + 8 * HOUR_MS <= self._market.now_ms()]
+        bars = self._market.closed_bars(coin, Product.WEIGHTED_FUNDING, 8)
         closes = pd.DataFrame(
             {"day": bars.time_ms // DAY_MS, "close": np.round(bars.close, 6)}
         ).groupby("day")["close"]
@@ -184,9 +183,7 @@ class _Truth:
         return self._coin_days.daily(coin)
 
     def _whole_days(self, coin: Coin, product: Product) -> Bars:
-        """Return the daily bars that have ended."""
-        bars = self._market.bars(coin, product, 24)
-        return bars[bars.time_ms + DAY_MS <= self._market.now_ms()]
+        return self._market.closed_bars(coin, product, 24)
 
     def _reaches_midnight(self, coin: Coin, bars: Bars) -> Any:
         """Return which daily bars the contract traded to their end."""
