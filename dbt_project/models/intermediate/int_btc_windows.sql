@@ -1,5 +1,4 @@
 {#- One asset and few days: always from the versions, so no fast path is needed. -#}
-{%- set staleness_days = var('staleness_days') | int -%}
 
 with
 
@@ -13,7 +12,7 @@ days as (
 
     select
         date,
-        date - cast(unnest(range({{ [8, staleness_days + 4] | max }})) as integer) as value_date
+        cast(unnest(range(8)) as integer) as age
 
     from calendar
 
@@ -44,7 +43,7 @@ values_as_known as (
 
     select
         days.date,
-        days.date - days.value_date as age,
+        days.age,
         prices.close_usd,
         market_caps.market_cap_usd,
         open_interests.open_interest_usd
@@ -53,7 +52,7 @@ values_as_known as (
     {% for cte in ['prices', 'market_caps', 'open_interests'] -%}
     left join {{ cte }}
         on
-            days.value_date = {{ cte }}.date
+            days.date - days.age = {{ cte }}.date
             and {{ reads('days.date', cte) }}
     {% endfor %}
 
@@ -73,12 +72,10 @@ windows as (
 
     select
         date,
-        list(return_1d order by age desc) filter (where age <= 6 and return_1d is not null) as returns_7d,
+        list(return_1d order by age desc) filter (where return_1d is not null) as returns_7d,
         {% for measure in ['market_cap_usd', 'open_interest_usd'] -%}
-            arg_min({{ measure }}, age) filter (where age <= {{ staleness_days }}) as {{ measure }},
-            arg_min({{ measure }}, age) filter (
-                where age between 3 and {{ staleness_days + 3 }}
-            ) as {{ measure }}_3d_ago{{ ',' if not loop.last }}
+            max({{ measure }}) filter (where age = 0) as {{ measure }},
+            max({{ measure }}) filter (where age = 3) as {{ measure }}_3d_ago{{ ',' if not loop.last }}
         {% endfor %}
 
     from returns

@@ -13,6 +13,7 @@ aggregated as (
         date,
 
         max(return_3d) filter (where asset_id = 'BTC') as btc_return_3d,
+        max(market_cap_usd) filter (where asset_id = 'BTC') as btc_market_cap_usd,
         sum(mean_return_3d order by asset_id) / 2 as momentum_3d,
         sum(mean_return_7d order by asset_id) / 2 as momentum_7d,
         count(mean_return_3d) as count_momentum_3d,
@@ -40,6 +41,7 @@ measured as (
         date,
 
         btc_return_3d,
+        btc_market_cap_usd,
         case when count_momentum_3d = 2 then momentum_3d end as momentum_3d,
         case when count_momentum_7d = 2 then momentum_7d end as momentum_7d,
 

@@ -44,7 +44,7 @@ joined as (
         majors.btc_return_3d,
 
         btc.return_std_7d as btc_return_std_7d,
-        btc.market_cap_usd / (btc.market_cap_usd + alts.market_cap_usd) as dominance,
+        majors.btc_market_cap_usd / (majors.btc_market_cap_usd + alts.market_cap_usd) as dominance,
         alts.funding_rate_8h - majors.funding_rate_8h as funding_skew,
 
         -- Where BTC's open interest is missing on either day, its market cap stands in on both.
