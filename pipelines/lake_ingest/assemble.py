@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Final
 
 import pandas as pd
@@ -19,6 +20,9 @@ from lake_ingest.series import Series, settled_day
 SETTLEMENTS_A_DAY: Final = 3.0
 """Eight-hour periods a day: the day's sum over three is its mean per 8 hours."""
 WHOLE_DAY_HOURS: Final = 24.0
+ONE_DAY: Final = pd.Timedelta(days=1)
+FRESH: Final = 2 * ONE_DAY
+"""Days that ended less than 36 hours before may still be on their way."""
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "fact_price": ("asset_id", "date", "close"),
     "fact_marketcap": ("asset_id", "date", "marketcap"),
@@ -92,9 +96,12 @@ def assemble_checks(checks: Iterable[Series], rows: Sequence[MapRow]) -> pd.Data
 
 
 def assemble_asked(series: Iterable[Series], asked_at: pd.Timestamp) -> pd.DataFrame:
-    """Return the spans that were answered, also with nothing.
+    """Return the spans of days that were answered.
 
-    An asset's open interest was answered when every live spelling was.
+    Rows answer the days from the first to the last of them. Beyond the first, a history may have
+    been cut in silence, and beyond the last it may only be late: such days count as asked for
+    while they are fresh, so that a late value is seen to be late, and are asked for again.
+    An asset's open interest was answered when every spelling was.
 
     Returns
     -------
@@ -105,23 +112,35 @@ def assemble_asked(series: Iterable[Series], asked_at: pd.Timestamp) -> pd.DataF
     for one in series:
         by_asset[one.job.series, one.job.source, one.job.asset_id].append(one)
     records = [
-        (
-            table,
-            source,
-            asset_id,
-            min(one.job.first_day for one in group),
-            max(one.answered_to or one.job.last_day for one in group),
-            max(
-                [*(one.rows["fetched_at"].max() for one in group if len(one.rows))],
-                default=asked_at,
-            ),
-        )
+        (table, source, asset_id, first, last, instant)
         for (name, source, asset_id), group in by_asset.items()
         if all(one.error is None and one.was_asked for one in group)
+        for first, last, instant in _answered(group, asked_at)
         for table in TABLES[name]
     ]
     columns = ["table", "source", "asset_id", "first_day", "last_day", "asked_at"]
     return pd.DataFrame(records, columns=columns)
+
+
+def _answered(
+    group: Sequence[Series], asked_at: pd.Timestamp
+) -> Iterable[tuple[date, date, pd.Timestamp]]:
+    filled = [one for one in group if len(one.days)]
+    instant = max([one.rows["fetched_at"].max() for one in filled], default=asked_at)
+    first, last = group[0].job.first_day, group[0].job.last_day
+    if group[0].answered_to is not None:
+        yield first, group[0].answered_to, instant
+        return
+    fresh_from = max(first, (instant - FRESH).date())
+    if filled:
+        begins = min(one.days[0].date() for one in filled)
+        # Before the day a listing names there is nothing to ask for.
+        begins = first if begins == group[0].listed_on else begins
+        ends = min(one.days[-1].date() for one in filled)
+        fresh_from = max(fresh_from, (pd.Timestamp(ends) + ONE_DAY).date())
+        yield begins, ends, instant
+    if fresh_from <= last:
+        yield fresh_from, last, instant
 
 
 def assemble_dim_asset(rows: Iterable[MapRow], names: Mapping[str, str]) -> pd.DataFrame:
@@ -170,7 +189,7 @@ def assemble_dim_instrument(series: Sequence[Series], rows: Sequence[MapRow]) ->
                 multipliers[one.job.identity],
                 intervals.get(one.job.identity, 8.0),
                 one.listed_on,
-                None if ended is None else ended + pd.Timedelta(days=1).to_pytimedelta(),
+                None if ended is None else ended + ONE_DAY.to_pytimedelta(),
             )
         )
     return pd.DataFrame(
@@ -337,7 +356,7 @@ class _Assembler:
         if one.is_live or one.traded_to is None:
             return one.rows
         last = pd.Timestamp(one.traded_to)
-        if last + pd.Timedelta(days=1) in self._settled.get(one.job.identity, set()):
+        if last + ONE_DAY in self._settled.get(one.job.identity, set()):
             return one.rows
         return one.rows[one.rows["date"] < last]
 

@@ -192,7 +192,11 @@ class Collector:
         # A contract that is gone and left no bars left no settlements either.
         ended = {one.job.identity for one in got if one.job in gone and len(one.rows)}
         left = [job for job in late if job.identity in ended]
-        got += [Series(job, is_live=False) for job in late if job.identity not in ended]
+        got += [
+            Series(job, is_live=False, answered_to=job.last_day)
+            for job in late
+            if job.identity not in ended
+        ]
         return got + self._run_all(left, self._run_binance, workers)
 
     def _run_binance(self, job: Job) -> Series:
@@ -208,7 +212,7 @@ class Collector:
                 raise
             except VendorError as e:
                 error = e
-        if job.missing_from is None:
+        if job.missing_from is None or self._planner.has_ended(job):
             # Nothing new is asked of a contract that is gone; a lost overlap is no harm.
             return Series(job, error=error, was_asked=False, is_live=contract is not None)
         return self._run_archive(job, error, is_gone=contracts is not None and contract is None)

@@ -175,20 +175,25 @@ class Planner:
         start = max(start, floor or start)
         if start > end:
             return []
-        missing = self._first_missing(series, row.asset_id, start, end)
-        first = min(missing or end, self._overlap_from(series, row.asset_id, start, end))
-        first = max(first, floor or date.min, row.valid_from or date.min)
+        held = self._known.held.get((TABLES[series][0], SOURCE_OF[series], row.asset_id))
+        overlap = end - timedelta(days=self._overlap_days(series))
+        missing_from = start
+        if held is None:
+            overlap = max(start, overlap)
+        else:
+            # Never a day before the lake's own first; days an outage left out are healed.
+            overlap = max(overlap, held[0])
+            healed = max(held[1] + ONE_DAY, end - timedelta(days=self._plan.heal_days))
+            missing_from = min(start, healed)
+        missing = self._first_missing(series, row.asset_id, missing_from, end)
+        first = max(min(missing or end, overlap), floor or date.min, row.valid_from or date.min)
         return [Job(series, row.asset_id, identity, first, end, missing) for identity in identities]
 
-    def _overlap_from(self, series: str, asset_id: str, start: date, end: date) -> date:
-        """Return the first day to look at again; never a day before the lake's own first."""
-        held = self._known.held.get((TABLES[series][0], SOURCE_OF[series], asset_id))
-        if held is None:
-            return max(start, end - timedelta(days=self._overlap_days(series)))
-        overlap = max(end - timedelta(days=self._overlap_days(series)), held[0])
-        # Days that an outage left out are healed, as long as they are few.
-        after_gap = max(held[1] + ONE_DAY, end - timedelta(days=self._plan.heal_days))
-        return min(overlap, after_gap)
+    def has_ended(self, job: Job) -> bool:
+        """Return whether the lake holds the asset's bars to an end that is no outage."""
+        held = self._known.held.get(("fact_price", "binance", job.asset_id))
+        missing = job.missing_from
+        return held is not None and missing is not None and missing > held[1] + ONE_DAY
 
     def _overlap_days(self, series: str) -> int:
         # Where a full page costs what a day costs, the page is asked for: it shows restatements.

@@ -84,7 +84,7 @@ def fetch_archive_klines(client: ArchiveClient, job: Job) -> Series:
     if len(months) > PROBED_MONTHS and not any(
         client.klines_month(job.identity, month) for month in sorted(probes)
     ):
-        return Series(job)
+        return Series(job, answered_to=job.last_day)
     for month in months:
         answer = client.klines_month(job.identity, month)
         if answer is not None:
@@ -99,7 +99,7 @@ def fetch_archive_klines(client: ArchiveClient, job: Job) -> Series:
     rows.insert(0, "date", to_days(rows.pop("time")))
     rows = between(rows, job)
     traded_to = None if rows.empty else rows["date"].max().date()
-    return Series(job, rows, traded_to=traded_to)
+    return Series(job, rows, traded_to=traded_to, answered_to=job.last_day)
 
 
 def fetch_archive_funding(client: ArchiveClient, job: Job, today: date) -> Series:

@@ -8,6 +8,7 @@ key, the plan or the address, or that stays dead, is asked nothing more.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -315,7 +316,8 @@ def retry_after_s(answer: Answer) -> float | None:
     if not text:
         return None
     try:
-        return max(0.0, float(text)) if text.isascii() else None
+        seconds = float(text)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
