@@ -14,7 +14,11 @@ def compiled(function: F) -> F:
     """Return ``function`` compiled to machine code, cached on disk after its first call.
 
     No fast math and no threads: sums keep their order, so results are equal to the bit on
-    every machine. Division by zero gives an infinity, as numpy does.
+    every machine. Division by zero gives an infinity, as numpy does. Where no folder can be
+    written, each process compiles for itself.
     """
-    result: F = njit(cache=True, error_model="numpy")(function)
+    try:
+        result: F = njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # numba finds no place for its cache
+        result = njit(error_model="numpy")(function)
     return result
