@@ -104,7 +104,8 @@ def _fill_to_cap(values: Floats, cap: float) -> Floats:
     k = (1 - m * cap) / shared
     fits = k * ascending[::-1] <= cap
     first = int(np.argmax(fits)) if fits.any() else n - 1
-    return np.minimum(cap, k[first] * sizes)
+    weights: Floats = np.minimum(cap, k[first] * sizes)
+    return weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +222,9 @@ def _correlation(returns: Floats, major: Floats) -> Floats:
     spread = np.sqrt((y * y).sum(axis=1) * (x * x).sum(axis=1))
     enough = (n >= min(MIN_JOINT_RETURNS, returns.shape[1])) & (spread > 0)
     product = (y * x).sum(axis=1)
-    result: Floats = np.full(len(returns), np.nan)
-    return np.divide(product, spread, out=result, where=enough)
+    correlation: Floats = np.full(len(returns), np.nan)
+    np.divide(product, spread, out=correlation, where=enough)
+    return correlation
 
 
 def _centred(

@@ -104,7 +104,7 @@ class Books:
         """Return asset_id -> reason of the eligible ALTs outside the basket, alphabetically."""
         codes = self.exclusion[position]
         outside = np.flatnonzero((codes != Exclusion.MEMBER) & (codes != Exclusion.INELIGIBLE))
-        return {str(self.assets[i]): Exclusion(int(codes[i])).reason for i in outside}
+        return {str(self.assets[int(i)]): Exclusion(int(codes[i])).reason for i in outside}
 
     def basket(self, position: int) -> list[str]:
         """Return the members at ``position``, largest volume first."""

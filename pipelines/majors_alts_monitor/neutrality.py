@@ -14,14 +14,16 @@ import numpy as np
 import pandas as pd
 
 from majors_alts_monitor.books import Books
-from majors_alts_monitor.statistics import regress_newey_west
 from majors_alts_monitor.types import MAJORS, Floats, Market
 
 NEWEY_WEST_LAGS: Final = 5
+TWO_SIDED_95: Final = 1.959963984540054
 WINDOW_DAYS: Final = 91
 """A quarter."""
 HORIZON_DAYS: Final = 20
 """Over which a forecast beta is held against what came."""
+SMALLEST_REST: Final = 1e-6
+"""Of 1 - leverage: a day that alone decides a slope has no residual to divide."""
 SMALLEST_INDEX: Final = 6
 """ALTs with a market cap that a day of the size factor needs."""
 
@@ -146,8 +148,8 @@ def calibration(legs: pd.DataFrame) -> pd.DataFrame:
     for major in MAJORS:
         known = legs[[f"forecast_{major.lower()}", f"realised_{major.lower()}"]].dropna()
         forecast, realised = known.to_numpy(dtype=np.float64).T
-        slope = regress_newey_west(realised, forecast[:, None], lags=0)
-        table[major] = [slope.coefficients[1], slope.low[1], slope.high[1], len(known)]
+        # Outcomes do not overlap, so they need no lags.
+        table[major] = [*_fit(realised, forecast[:, None], lags=0)[1], len(known)]
     columns = ["slope", "slope_low", "slope_high", "n_forecasts"]
     return pd.DataFrame.from_dict(table, orient="index", columns=columns)
 
@@ -182,8 +184,30 @@ def size_loading(
     return {"loading": float(loading), "low": float(low), "high": float(high)}
 
 
-def _fit(y: Floats, x: Floats) -> Floats:
-    """Return (coefficient, low, high) per row: the constant, then each column of ``x``."""
+def _fit(y: Floats, x: Floats, lags: int = NEWEY_WEST_LAGS) -> Floats:
+    """Return (coefficient, low, high) per row: the constant, then each column of ``x``.
+
+    95 % interval from Newey and West's covariance, with residuals divided by 1 - leverage. A
+    quarter is short and returns have fat tails: without that the interval holds the truth in
+    hardly nine of ten quarters. NaN when the columns cannot be told apart.
+
+    References
+    ----------
+    .. [1] J. MacKinnon, H. White (1985), "Some heteroskedasticity-consistent covariance matrix
+       estimators with improved finite sample properties", Journal of Econometrics 29.
+    """
     is_known = np.isfinite(y) & np.isfinite(x).all(axis=1)
-    fit = regress_newey_west(y[is_known], x[is_known], lags=NEWEY_WEST_LAGS)
-    return np.stack([fit.coefficients, fit.low, fit.high], axis=1)
+    X = np.column_stack([np.ones(int(is_known.sum())), x[is_known]])
+    n, k = X.shape
+    if n <= k or np.linalg.matrix_rank(X) < k:
+        return np.full((k, 3), np.nan)
+    inverse = np.linalg.inv(X.T @ X)
+    coefficients = inverse @ (X.T @ y[is_known])
+    unexplained = np.maximum(1 - ((X @ inverse) * X).sum(axis=1), SMALLEST_REST)
+    scores = X * ((y[is_known] - X @ coefficients) / unexplained)[:, None]
+    meat = scores.T @ scores
+    for lag in range(1, min(lags, n - 1) + 1):
+        shifted = scores[lag:].T @ scores[:-lag]
+        meat += (1 - lag / (lags + 1)) * (shifted + shifted.T)
+    reach = TWO_SIDED_95 * np.sqrt(np.diag(inverse @ meat @ inverse))
+    return np.stack([coefficients, coefficients - reach, coefficients + reach], axis=1)

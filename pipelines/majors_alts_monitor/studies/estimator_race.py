@@ -128,5 +128,6 @@ def _t_of(squares: Floats, best: int) -> Floats:
     """Return the t-value of each rival's mean distance to the best, 0 for the best itself."""
     distance = squares - squares[best]
     error = distance.std(axis=1, ddof=1) / np.sqrt(distance.shape[1])
-    behind = np.zeros(len(error))
-    return np.divide(distance.mean(axis=1), error, out=behind, where=error > 0)
+    behind: Floats = np.zeros(len(error))
+    np.divide(distance.mean(axis=1), error, out=behind, where=error > 0)
+    return behind
