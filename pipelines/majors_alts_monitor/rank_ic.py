@@ -60,14 +60,17 @@ def rank_ic(values: Floats, forward: Floats) -> Floats:
     return _correlation(ones, x, y)[..., 0]
 
 
-def rank_ic_interval(
+def rank_ic_intervals(
     values: Floats, forward: Floats, *, block: int, n_boot: int, seed: int, level: float = 0.95
-) -> tuple[float, float]:
-    """Return a circular-block-bootstrap interval of one rank IC; ranks are those of the sample.
+) -> tuple[Floats, Floats]:
+    """Return circular-block-bootstrap intervals of each row's rank IC, two arrays of shape (m,).
+
+    Days are drawn, so all rows see the same draws; ranks are those of the sample.
 
     Parameters
     ----------
-    values, forward : arrays of shape (n,)
+    values : array of shape (m, n)
+    forward : array of shape (n,)
     block : int
         Days in a block; longer than the overlap of the forward returns.
     n_boot, seed : int
@@ -75,20 +78,22 @@ def rank_ic_interval(
 
     Returns
     -------
-    tuple of float
-        NaN with fewer than ``MIN_BLOCKS`` blocks of pairs.
+    tuple of arrays of shape (m,)
+        Lower and upper end; NaN with fewer than ``MIN_BLOCKS`` blocks of pairs.
     """
-    is_pair = ~(np.isnan(values) | np.isnan(forward))
-    n = int(is_pair.sum())
-    if n < max(MIN_PAIRS, MIN_BLOCKS * block):
-        return np.nan, np.nan
-    x, y = doubled_ranks(values[is_pair][np.newaxis], forward[is_pair][np.newaxis])
-    drawn = _correlation(block_counts(n, block, n_boot, seed), x, y)[0]
-    drawn = drawn[~np.isnan(drawn)]
-    if drawn.size == 0:
-        return np.nan, np.nan
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    is_known = ~np.isnan(forward)
+    values, known = values[:, is_known], forward[is_known]
+    low = np.full(len(values), np.nan)
+    high = low.copy()
+    n_pairs = (~np.isnan(values)).sum(axis=1)
+    enough = n_pairs >= max(MIN_PAIRS, MIN_BLOCKS * block)
+    if enough.any():
+        x, y = doubled_ranks(values[enough], known)
+        drawn = _correlation(block_counts(len(known), block, n_boot, seed), x, y)
+        # A draw without variation says nothing; it counts as no correlation.
+        drawn = np.where(np.isnan(drawn), 0.0, drawn)
+        low[enough], high[enough] = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=1)
+    return low, high
 
 
 def block_counts(n: int, block: int, n_boot: int, seed: int) -> Floats:
