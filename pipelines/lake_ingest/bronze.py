@@ -30,10 +30,11 @@ KEPT_HEADERS: Final = frozenset(
         "etag",
         "last-modified",
         "retry-after",
+        "server",
         "x-mbx-used-weight-1m",
-        "x-synthetic",
     }
 )
+SANDBOX_SERVER: Final = "SyntheticMarket/"
 REDACTED: Final = b"[key removed]"
 GZIP: Final = 31
 """zlib's number for a gzip member."""
@@ -59,7 +60,7 @@ class Answer:
     @property
     def is_synthetic(self) -> bool:
         """Return whether the bundled sandbox made this answer."""
-        return self.headers.get("x-synthetic") == "1"
+        return self.headers.get("server", "").startswith(SANDBOX_SERVER)
 
 
 def request_id(vendor: str, path: str, params: Params) -> str:

@@ -212,7 +212,7 @@ class Collector:
                 raise
             except VendorError as e:
                 error = e
-        if job.missing_from is None or self._planner.has_ended(job):
+        if not self._planner.may_have_history(job):
             # Nothing new is asked of a contract that is gone; a lost overlap is no harm.
             return Series(job, error=error, was_asked=False, is_live=contract is not None)
         return self._run_archive(job, error, is_gone=contracts is not None and contract is None)
@@ -246,7 +246,9 @@ class Collector:
             return []
         spellings = self._got.spellings or frozenset()
         # Lists hold the living only; the history of the dead is asked for once.
-        asked = [job for job in jobs if job.identity in spellings or job.missing_from]
+        asked = [
+            job for job in jobs if job.identity in spellings or self._planner.may_have_history(job)
+        ]
 
         def run(job: Job) -> Series:
             is_live = job.identity in spellings

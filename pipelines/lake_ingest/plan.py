@@ -189,11 +189,17 @@ class Planner:
         first = max(min(missing or end, overlap), floor or date.min, row.valid_from or date.min)
         return [Job(series, row.asset_id, identity, first, end, missing) for identity in identities]
 
-    def has_ended(self, job: Job) -> bool:
-        """Return whether the lake holds the asset's bars to an end that is no outage."""
-        held = self._known.held.get(("fact_price", "binance", job.asset_id))
-        missing = job.missing_from
-        return held is not None and missing is not None and missing > held[1] + ONE_DAY
+    def may_have_history(self, job: Job) -> bool:
+        """Return whether something that is no longer listed may still bring rows of the past.
+
+        A backfill may; a daily run only right after the end, while the last days are healed.
+        """
+        if job.missing_from is None:
+            return False
+        held = self._known.held.get((TABLES[job.series][0], job.source, job.asset_id))
+        if held is not None and job.series != "open_interest":
+            return job.missing_from <= held[1] + ONE_DAY
+        return (job.last_day - job.missing_from).days >= self._plan.overlap_days
 
     def _overlap_days(self, series: str) -> int:
         # Where a full page costs what a day costs, the page is asked for: it shows restatements.

@@ -172,7 +172,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Synthetic", "1")
         for name, value in answer.headers.items():
             self.send_header(name, value)
         pieces = DRIP_PIECES if answer.drip_s else 1
