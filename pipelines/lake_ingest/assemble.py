@@ -267,7 +267,8 @@ def sum_spellings(spellings: Sequence[pd.DataFrame]) -> pd.DataFrame:
         [frame.set_index("date")["open_interest_usd"] for frame in spellings],
         axis="columns",
         keys=range(len(spellings)),
-    ).sort_index()
+        sort=True,
+    )
     fetched = pd.concat([frame.set_index("date")["fetched_at"] for frame in spellings])
     has_begun = pd.DataFrame(
         {i: wide.index >= frame["date"].min() for i, frame in enumerate(spellings)},

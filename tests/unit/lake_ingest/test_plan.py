@@ -1,0 +1,193 @@
+"""Only what is missing is asked for, plus an overlap; the estimate adds up."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lake_ingest.asset_map import MapRow
+from lake_ingest.plan import (
+    Job,
+    Known,
+    Planner,
+    coingecko_floor,
+    count_requests,
+    describe_plan,
+    first_gap,
+    plan_jobs,
+)
+from lake_ingest.settings import load_settings
+
+SETTINGS = load_settings({})
+ROW = MapRow("PEPE", "pepe", "1000PEPEUSDT", ("PEPE", "kPEPE"), 1000, "coin", None, None, "")
+COVERAGE = ["table", "source", "asset_id", "first_day", "last_day", "rows"]
+ASKED = ["table", "source", "asset_id", "first_day", "last_day", "asked_at"]
+START, END = date(2024, 1, 1), date(2024, 6, 30)
+
+
+def known(
+    coverage: list[tuple[object, ...]] | None = None, asked: list[tuple[object, ...]] | None = None
+) -> Known:
+    return Known.of(
+        pd.DataFrame(coverage or [], columns=COVERAGE), pd.DataFrame(asked or [], columns=ASKED)
+    )
+
+
+def held(series_tables: list[str], source: str, first: date, last: date) -> Known:
+    return known([(table, source, "PEPE", first, last, 1) for table in series_tables])
+
+
+def klines(planner: Planner) -> Job:
+    (job,) = planner.jobs(ROW, "klines", [ROW.binance_symbol])
+    return job
+
+
+def test_an_empty_lake_is_asked_the_whole_span_and_nothing_before() -> None:
+    job = klines(Planner(known(), START, END, SETTINGS))
+
+    assert (job.first_day, job.last_day, job.missing_from) == (START, END, START)
+
+
+def test_what_is_held_is_not_asked_again_but_for_the_overlap() -> None:
+    lake = held(["fact_price", "fact_perp_volume"], "binance", START, END)
+
+    job = klines(Planner(lake, START, END, SETTINGS))
+
+    assert (job.first_day, job.last_day, job.missing_from) == (END - timedelta(3), END, None)
+
+
+def test_one_table_of_a_series_that_lacks_days_is_enough_to_ask() -> None:
+    job = klines(Planner(held(["fact_price"], "binance", START, END), START, END, SETTINGS))
+
+    assert job.missing_from == START
+
+
+def test_a_new_day_is_asked_with_the_days_before_it_that_may_be_revised() -> None:
+    day = END + timedelta(1)
+    lake = held(["fact_price", "fact_perp_volume"], "binance", START, END)
+
+    job = klines(Planner(lake, day, day, SETTINGS))
+
+    assert (job.first_day, job.last_day, job.missing_from) == (day - timedelta(3), day, day)
+
+
+def test_days_that_an_outage_left_out_are_healed() -> None:
+    day = END + timedelta(8)
+    lake = held(["fact_price", "fact_perp_volume"], "binance", START, END)
+
+    job = klines(Planner(lake, day, day, SETTINGS))
+
+    assert job.missing_from == END + timedelta(1)
+
+
+def test_a_year_old_lake_is_not_healed_behind_a_persons_back() -> None:
+    day = END + timedelta(365)
+    lake = held(["fact_price", "fact_perp_volume"], "binance", START, END)
+
+    job = klines(Planner(lake, day, day, SETTINGS))
+
+    assert job.first_day == day - timedelta(SETTINGS.plan.heal_days)
+
+
+def test_days_that_were_answered_with_nothing_are_settled_after_36_hours() -> None:
+    tables = ["fact_price", "fact_perp_volume"]
+    late = [(t, "binance", "PEPE", START, END, pd.Timestamp("2024-07-05")) for t in tables]
+    fresh = [(t, "binance", "PEPE", START, END, pd.Timestamp("2024-07-01 00:50")) for t in tables]
+
+    assert klines(Planner(known(None, late), START, END, SETTINGS)).missing_from is None
+    # 36 hours before July 1, 00:50 is June 29, 12:50: the 28th had ended then.
+    assert klines(Planner(known(None, fresh), START, END, SETTINGS)).missing_from == date(
+        2024, 6, 29
+    )
+
+
+def test_a_full_page_is_asked_where_it_costs_what_a_day_costs() -> None:
+    lake = held(["fact_open_interest"], "coinglass", date(2020, 1, 1), END)
+
+    jobs = Planner(lake, END, END, SETTINGS).jobs(ROW, "open_interest", ROW.coinglass_spellings)
+
+    assert [job.identity for job in jobs] == ["PEPE", "kPEPE"]
+    assert jobs[0].n_days == 997
+    assert count_requests(jobs[0], SETTINGS) == 1
+
+
+def test_a_row_is_asked_only_for_the_days_it_is_valid() -> None:
+    row = MapRow("PEPE", "pepe", "P", (), 1, "coin", date(2024, 2, 1), date(2024, 2, 9), "")
+    (job,) = Planner(known(), START, END, SETTINGS).jobs(row, "klines", ["P"])
+
+    assert (job.first_day, job.last_day) == (date(2024, 2, 1), date(2024, 2, 9))
+
+
+def test_a_plan_that_shows_less_cuts_the_span_before_it_is_asked() -> None:
+    planner = Planner(known(), START, END, SETTINGS)
+
+    assert planner.jobs(ROW, "market_chart", ["pepe"], floor=date(2024, 6, 1))[0].first_day == date(
+        2024, 6, 1
+    )
+    assert planner.jobs(ROW, "market_chart", ["pepe"], floor=date(2024, 7, 1)) == []
+
+
+def test_the_demo_plan_of_coingecko_shows_365_days() -> None:
+    """The stamp of a midnight closes the day before it, and must not be older than the depth."""
+    at_0050 = datetime(2024, 12, 31, 0, 50, tzinfo=UTC)  # 365 days before: January 1, 00:50
+    midnight = datetime(2024, 12, 31, tzinfo=UTC)
+
+    assert coingecko_floor(at_0050, SETTINGS) == date(2024, 1, 1)
+    assert coingecko_floor(midnight, SETTINGS) == date(2023, 12, 31)
+    assert coingecko_floor(midnight, load_settings({"COINGECKO_PLAN": "pro"})) == date.min
+
+
+def test_only_the_sources_asked_for_are_planned() -> None:
+    planner = Planner(known(), START, END, SETTINGS)
+
+    jobs = plan_jobs([ROW], planner, sources=("binance",), floor=date.min)
+
+    assert [job.series for job in jobs] == ["klines", "funding_rates"]
+
+
+def test_the_plan_says_requests_and_minutes() -> None:
+    planner = Planner(known(), START, END, SETTINGS)
+    jobs = plan_jobs([ROW], planner, sources=("coinglass", "coingecko"), floor=date.min)
+
+    # Two spellings of 182 days: a page each, and four lists; 6 / 28 minutes.
+    assert describe_plan(jobs, ("coinglass", "coingecko"), SETTINGS) == [
+        "plan: coinglass: 2 series, 6 requests, 0.2 minutes at 28 a minute",
+        "plan: coingecko: 1 series, 2 requests, 0.1 minutes at 25 a minute",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "span", "may"),
+    [(None, 30, True), (None, 1, False), (0, 1, True), (40, 1, False)],
+)
+def test_history_of_what_is_gone_is_asked_while_it_can_come(
+    days_ago: int | None, span: int, may: bool
+) -> None:
+    last = END
+    job = Job("klines", "PEPE", "X", last - timedelta(span), last, last - timedelta(span))
+    lake = known()
+    if days_ago is not None:
+        ended = last - timedelta(days_ago + span + 1)
+        lake = held(["fact_price"], "binance", START, ended)
+
+    assert Planner(lake, START, END, SETTINGS).may_have_history(job) is may
+
+
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted), max_size=6),
+    start=st.integers(0, 30),
+    length=st.integers(0, 30),
+)
+def test_the_first_gap_is_the_first_day_in_no_span(
+    spans: list[list[int]], start: int, length: int
+) -> None:
+    day = date(2024, 1, 1)
+    days = [day + timedelta(start + i) for i in range(length + 1)]
+    dated = [(day + timedelta(a), day + timedelta(b)) for a, b in spans]
+    lacking = [d for d in days if not any(a <= d <= b for a, b in dated)]
+
+    assert first_gap(dated, days[0], days[-1]) == (lacking[0] if lacking else None)
