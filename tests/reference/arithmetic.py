@@ -56,7 +56,11 @@ def median(values: Sequence[float]) -> Value:
     >>> median([3.0, 1.0, 2.0]), median([1.0, 2.0])
     (2.0, 1.5)
     """
-    return quantile(values, 0.5)
+    if not values:
+        return None
+    ordered = sorted(values)
+    n = len(ordered)
+    return mean([ordered[(n - 1) // 2], ordered[n // 2]])
 
 
 def deviation(values: Sequence[float]) -> Value:
