@@ -22,34 +22,14 @@ YOUNG_BAND: Final = 1.5
 
 
 @compiled
-def _classify(score: float, thresholds: Floats, is_five: bool) -> int:
-    strong_low, low, high, strong_high = thresholds
+def _classify(
+    score: float, strong_low: float, low: float, high: float, strong_high: float, is_five: bool
+) -> int:
     if score > high:
         return 2 if is_five and score > strong_high else 1
     if score < low:
         return -2 if is_five and score < strong_low else -1
     return 0
-
-
-@compiled
-def _has_left(state: int, score: float, thresholds: Floats, band: float) -> bool:
-    """Return whether the score lies strictly beyond the state's inner boundary by ``band``."""
-    strong_low, low, high, strong_high = thresholds
-    if state > 0:
-        return bool(score < (strong_high if state == 2 else high) - band)
-    return bool(score > (strong_low if state == -2 else low) + band)
-
-
-@compiled
-def _next_state(
-    state: int, age: int, score: float, thresholds: Floats, band: float, min_days: int, five: bool
-) -> int:
-    wanted = _classify(score, thresholds, five)
-    is_outward = state == 0 or (wanted * state > 0 and abs(wanted) > abs(state))
-    if wanted == state or is_outward:
-        return wanted
-    width = YOUNG_BAND * band if age < min_days else band
-    return wanted if _has_left(state, score, thresholds, width) else state
 
 
 @compiled
@@ -59,23 +39,31 @@ def _walk(
     thresholds: Floats,
     band: float,
     min_days: int,
-    five: bool,
+    is_five: bool,
     codes: Codes,
     ages: Ages,
 ) -> None:
     n_paths, n_days = scores.shape
+    n_limits = thresholds.shape[1]
     for path in range(n_paths):
-        own = path if thresholds.shape[0] > 1 else 0
+        limits = thresholds[path if thresholds.shape[0] > 1 else 0]
         state, age, is_first = 0, 0, True
         for day in range(n_days):
+            today = day if n_limits > 1 else 0
+            strong_low, low = limits[today, 0], limits[today, 1]
+            high, strong_high = limits[today, 2], limits[today, 3]
             score = scores[path, day]
-            today = thresholds[own, day if thresholds.shape[1] > 1 else 0]
-            if np.isnan(score):
-                new = 0
-            elif is_first:
-                new = _classify(score, today, five)
-            else:
-                new = _next_state(state, age, score, today, band, min_days, five)
+            # A score that is NaN is beyond no boundary, and so in BALANCED.
+            new = _classify(score, strong_low, low, high, strong_high, is_five)
+            is_outward = state == 0 or (new * state > 0 and abs(new) > abs(state))
+            if not (is_outward or new == state or np.isnan(score)):
+                width = YOUNG_BAND * band if age < min_days else band
+                if state > 0:
+                    has_left = score < (strong_high if state == 2 else high) - width
+                else:
+                    has_left = score > (strong_low if state == -2 else low) + width
+                if not has_left:
+                    new = state
             if gates[path, day] and new > max(state, 0):
                 # No outward move on the majors' side; a move across ends in BALANCED.
                 new = max(state, 0)
