@@ -25,7 +25,7 @@ from majors_alts_monitor.errors import RangeError, TableContractError
 from majors_alts_monitor.features import check_features
 from majors_alts_monitor.types import MAJORS, Bools, CloseVersions, Floats, Market
 from pipeline_kit import paths, warehouse
-from pipeline_kit.lake import LakeFacts, check_tables, find_tables
+from pipeline_kit.lake import LakeFacts, check_tables, find_tables, read_manifest
 from pipeline_kit.manifest import canonical_json, sha256_file, sha256_text, sha256_tree
 
 NUMBERS = (
@@ -49,6 +49,8 @@ class Lake:
     folder: Path
     tables: Mapping[str, list[Path]]
     facts: LakeFacts
+    is_synthetic: bool
+    """True for a lake fetched from the bundled vendor server."""
 
 
 def open_lake(folder: Path) -> Lake:
@@ -60,7 +62,13 @@ def open_lake(folder: Path) -> Lake:
         If it breaks contract.md section 3.
     """
     tables = find_tables(folder)
-    return Lake(folder=folder, tables=tables, facts=check_tables(tables))
+    sealed = read_manifest(folder) or {}
+    return Lake(
+        folder=folder,
+        tables=tables,
+        facts=check_tables(tables),
+        is_synthetic=bool(sealed.get("is_synthetic")),
+    )
 
 
 def check_range(lake: Lake, start: date, end: date) -> None:

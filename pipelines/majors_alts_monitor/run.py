@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ import pandas as pd
 
 from majors_alts_monitor import outputs
 from majors_alts_monitor.config import MonitorConfig, effective_values, load_config
+from majors_alts_monitor.dashboard import render_dashboard
 from majors_alts_monitor.data_io import (
     Lake,
     check_range,
@@ -125,10 +126,12 @@ def run_backtest(request: Request) -> Path:
     document = signal_document(prepared)
     run = RunTables(
         tables=_tables(prepared, reported),
-        kpis=_kpis(prepared, reported, trials),
-        signal=document,
+        kpis=outputs.plain(_kpis(prepared, reported, trials)),
+        signal=outputs.plain(document),
         manifest=manifest(prepared, {"prepare_s": prepared_s}),
     )
+    contributions = prepared.strategy.timeline.contributions.loc[pd.Timestamp(request.start) :]
+    run = replace(run, pages={"dashboard.html": render_dashboard(run, contributions)})
     folder = request.out or Path(request.config.outputs.reports_dir) / prepared.run_id
     outputs.write_run(folder, run)
     return folder
@@ -210,6 +213,7 @@ def manifest(prepared: Prepared, durations: dict[str, float]) -> dict[str, Any]:
         "last_day": str(facts.last_day),
         "known_at": request.known_at.isoformat() if request.known_at else None,
         "share_assumed": facts.share_assumed,
+        "is_synthetic": prepared.lake.is_synthetic,
         "seeds": seeds(request.config, prepared.run_id),
         "durations": {name: round(value, 3) for name, value in durations.items()},
     }

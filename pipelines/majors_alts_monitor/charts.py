@@ -1,0 +1,171 @@
+"""One chart specification, two renderings: Plotly for the page, Matplotlib for the mail.
+
+A ``Chart`` holds the numbers once. ``to_plotly`` and ``to_png`` read the same object, so the
+interactive picture and the static one cannot disagree.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+
+# Okabe and Ito (2008): distinguishable for the colour-blind, on white and on black.
+BLUE: Final = "#0072B2"
+ORANGE: Final = "#E69F00"
+GREEN: Final = "#009E73"
+RED: Final = "#D55E00"
+PURPLE: Final = "#CC79A7"
+SKY: Final = "#56B4E9"
+YELLOW: Final = "#F0E442"
+GREY: Final = "#8A8A8A"
+PALETTE: Final = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY, YELLOW)
+
+Kind = Literal["line", "area", "bar", "stacked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of a chart; ``values`` may hold NaN, which breaks a line."""
+
+    name: str
+    values: Sequence[float]
+    color: str
+    kind: Kind = "line"
+    is_dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A shaded stretch of the x axis, such as days in a regime."""
+
+    start: str
+    end: str
+    color: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Everything a picture shows."""
+
+    key: str
+    """Name of the element and of the PNG file."""
+    title: str
+    x: Sequence[str]
+    """ISO days, or names for bars."""
+    series: Sequence[Series]
+    y_title: str
+    is_percent: bool = False
+    spans: Sequence[Span] = ()
+    levels: Mapping[str, float] = field(default_factory=dict)
+    """Horizontal lines by label."""
+    note: str = ""
+    """One sentence on how to read it."""
+
+
+def to_plotly(chart: Chart) -> dict[str, Any]:
+    """Return the figure as plain data for ``Plotly.newPlot``."""
+    traces = [_trace(chart, series) for series in chart.series]
+    shapes = [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": span.start,
+            "x1": span.end,
+            "y0": 0,
+            "y1": 1,
+            "fillcolor": span.color,
+            "opacity": 0.13,
+            "line": {"width": 0},
+            "layer": "below",
+        }
+        for span in chart.spans
+    ]
+    shapes += [
+        {
+            "type": "line",
+            "xref": "paper",
+            "x0": 0,
+            "x1": 1,
+            "y0": value,
+            "y1": value,
+            "line": {"color": GREY, "width": 1, "dash": "dot"},
+        }
+        for value in chart.levels.values()
+    ]
+    is_stacked = any(series.kind == "stacked" for series in chart.series)
+    layout: dict[str, Any] = {
+        "yaxis": {"title": {"text": chart.y_title}, "automargin": True},
+        "xaxis": {"automargin": True},
+        "shapes": shapes,
+        "margin": {"l": 56, "r": 12, "t": 8, "b": 36},
+        "hovermode": "x unified",
+        "legend": {"orientation": "h", "y": -0.18},
+        "barmode": "relative" if is_stacked else "group",
+    }
+    if chart.is_percent:
+        layout["yaxis"]["tickformat"] = ".1%"
+    return {"data": traces, "layout": layout}
+
+
+def to_json(chart: Chart) -> str:
+    """Return the Plotly figure as JSON that is safe inside a script element."""
+    text = json.dumps(to_plotly(chart), allow_nan=False, separators=(",", ":"), sort_keys=True)
+    return text.replace("<", "\\u003c")
+
+
+def to_png(chart: Chart, *, width_px: int = 640, height_px: int = 260) -> bytes:
+    """Return the chart as PNG bytes, the same for the same chart."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import dates as mdates
+    from matplotlib.figure import Figure
+
+    dpi = 100
+    figure = Figure(figsize=(width_px / dpi, height_px / dpi), dpi=dpi, layout="constrained")
+    axes = figure.subplots()
+    days = pd.to_datetime(list(chart.x))
+    for span in chart.spans:
+        first, last = mdates.date2num(pd.to_datetime([span.start, span.end]))
+        axes.axvspan(first, last, color=span.color, alpha=0.13)
+    for series in chart.series:
+        values = np.asarray(series.values, dtype=np.float64)
+        style = "--" if series.is_dashed else "-"
+        axes.plot(days, values, color=series.color, label=series.name, lw=1.4, ls=style)
+        if series.kind == "area":
+            axes.fill_between(days, values, 0, color=series.color, alpha=0.25)
+    for value in chart.levels.values():
+        axes.axhline(value, color=GREY, lw=0.8, ls=":")
+    if chart.is_percent:
+        axes.yaxis.set_major_formatter(lambda v, _: f"{v:.1%}")
+    axes.set_title(chart.title, fontsize=10, loc="left")
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
+    if len(chart.series) > 1:
+        axes.legend(fontsize=8, frameon=False, loc="best")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _trace(chart: Chart, series: Series) -> dict[str, Any]:
+    values = [None if v is None or not np.isfinite(v) else float(v) for v in series.values]
+    trace: dict[str, Any] = {"x": list(chart.x), "y": values, "name": series.name}
+    if chart.is_percent:
+        trace["hovertemplate"] = "%{y:.2%}"
+    if series.kind in {"bar", "stacked"}:
+        return {**trace, "type": "bar", "marker": {"color": series.color}}
+    dash = "dash" if series.is_dashed else "solid"
+    line = {"color": series.color, "width": 1.6, "dash": dash}
+    trace |= {"type": "scatter", "mode": "lines", "line": line}
+    if series.kind == "area":
+        trace["fill"] = "tozeroy"
+    return trace

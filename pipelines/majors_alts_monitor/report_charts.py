@@ -1,0 +1,226 @@
+"""The charts of a run, as specifications: what is drawn, not how.
+
+Flow: ``RunTables -> charts`` in the order of the page; ``mail_charts`` picks the three that a
+phone gets.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from majors_alts_monitor.charts import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    RED,
+    SKY,
+    Chart,
+    Series,
+    Span,
+)
+from majors_alts_monitor.formatting import regime_words
+from majors_alts_monitor.outputs import RunTables
+from majors_alts_monitor.types import GROUPS, Regime
+
+REGIME_COLORS: Final = {
+    Regime.STRONG_RISK_ON_ALTS: RED,
+    Regime.WEAK_RISK_ON_ALTS: ORANGE,
+    Regime.RISK_ON_ALTS: ORANGE,
+    Regime.WEAK_RISK_ON_MAJORS: SKY,
+    Regime.RISK_ON_MAJORS: SKY,
+    Regime.STRONG_RISK_ON_MAJORS: BLUE,
+}
+"""BALANCED is left blank."""
+
+
+def charts(run: RunTables, contributions: pd.DataFrame) -> list[Chart]:
+    """Return every chart of the page; ``contributions`` has a column a group, indexed by date."""
+    return [
+        score_chart(run),
+        contribution_chart(contributions),
+        equity_chart(run),
+        drawdown_chart(run),
+        attribution_chart(run),
+        exposure_chart(run),
+        beta_chart(run),
+        universe_chart(run),
+    ]
+
+
+def mail_charts(run: RunTables) -> list[Chart]:
+    """Return the three charts of the mail."""
+    return [score_chart(run), equity_chart(run), exposure_chart(run)]
+
+
+def score_chart(run: RunTables) -> Chart:
+    """Return the score with the regime behind it and the thresholds as lines."""
+    timeline = run.tables["regime_timeline"]
+    thresholds = run.manifest["config"]["regime"]["thresholds"]
+    gated = np.where(timeline["high_vol_gate"], timeline["score"], np.nan)
+    return Chart(
+        key="score",
+        title="Regime score; positive favours majors",
+        x=_days(timeline),
+        series=[
+            Series("score", timeline["score"].tolist(), BLUE),
+            Series("gated days", gated.tolist(), RED),
+        ],
+        y_title="z-score units",
+        spans=regime_spans(timeline),
+        levels=dict(thresholds),
+        note="Shaded: the regime in force. Dotted: thresholds.",
+    )
+
+
+def contribution_chart(contributions: pd.DataFrame) -> Chart:
+    """Return what each group adds to the score, stacked."""
+    return Chart(
+        key="contributions",
+        title="What the score is made of",
+        x=[f"{day:%Y-%m-%d}" for day in contributions.index],
+        series=[
+            Series(
+                group.replace("_", " "),
+                contributions[group].tolist(),
+                PALETTE[i % len(PALETTE)],
+                "stacked",
+            )
+            for i, group in enumerate(GROUPS)
+        ],
+        y_title="z-score units",
+        note="Each bar sums to the score of its day.",
+    )
+
+
+def equity_chart(run: RunTables) -> Chart:
+    """Return equity over the regime that was in force."""
+    curve = run.tables["bt_equity_curve"]
+    return Chart(
+        key="equity",
+        title="Equity after all costs",
+        x=_days(curve),
+        series=[Series("equity", curve["equity"].tolist(), BLUE)],
+        y_title="start = 1",
+        spans=regime_spans(run.tables["regime_timeline"]),
+        levels={"start": 1.0},
+        note="Starts at 1.0 on the first day reported; costs and funding are in.",
+    )
+
+
+def drawdown_chart(run: RunTables) -> Chart:
+    """Return the fall from the highest equity so far."""
+    curve = run.tables["bt_equity_curve"]
+    return Chart(
+        key="drawdown",
+        title="Drawdown",
+        x=_days(curve),
+        series=[Series("drawdown", curve["drawdown"].tolist(), RED, "area")],
+        y_title="of the highest equity",
+        is_percent=True,
+    )
+
+
+def attribution_chart(run: RunTables) -> Chart:
+    """Return the cumulative sum of each part of the PnL."""
+    daily = run.tables["bt_daily_pnl"]
+    costs = -(daily["fees"] + daily["slippage"] + daily["impact"])
+    parts = {
+        "short alts": (daily["pnl_alts"], ORANGE),
+        "long BTC": (daily["pnl_btc"], BLUE),
+        "long ETH": (daily["pnl_eth"], PURPLE),
+        "funding": (daily["funding_alts"] + daily["funding_majors"], GREEN),
+        "costs": (costs, RED),
+        "net": (daily["r_ls_net"], GREY),
+    }
+    return Chart(
+        key="attribution",
+        title="Where the result came from",
+        x=_days(daily),
+        series=[
+            Series(name, values.cumsum().tolist(), color, is_dashed=name == "net")
+            for name, (values, color) in parts.items()
+        ],
+        y_title="sum of daily parts",
+        is_percent=True,
+        note="Simple sums of the daily parts; they add up to the dashed line every day.",
+    )
+
+
+def exposure_chart(run: RunTables) -> Chart:
+    """Return the legs of the book held into each day."""
+    daily = run.tables["bt_daily_pnl"]
+    return Chart(
+        key="exposure",
+        title="Book: majors long, alts short",
+        x=_days(daily),
+        series=[
+            Series("majors", daily["major_gross"].tolist(), BLUE, "area"),
+            Series("alts", (-daily["alt_gross"]).tolist(), ORANGE, "area"),
+            Series("net", daily["net_exposure"].tolist(), GREY, is_dashed=True),
+        ],
+        y_title="of NAV",
+        is_percent=True,
+    )
+
+
+def beta_chart(run: RunTables) -> Chart:
+    """Return the forecast betas of the book held into each day; neutral is 0."""
+    daily = run.tables["bt_daily_pnl"]
+    return Chart(
+        key="betas",
+        title="Forecast beta of the book",
+        x=_days(daily),
+        series=[
+            Series("to BTC", daily["beta_btc"].tolist(), BLUE),
+            Series("to ETH", daily["beta_eth"].tolist(), PURPLE),
+        ],
+        y_title="beta",
+        levels={"neutral": 0.0},
+        note="Forecast from the betas the book was built on; the realised ones are in the table.",
+    )
+
+
+def universe_chart(run: RunTables) -> Chart:
+    """Return how many alts were eligible each day."""
+    universe = run.tables["universe"]
+    eligible = universe[universe["is_eligible"]].groupby("date").size()
+    return Chart(
+        key="universe",
+        title="Eligible alts",
+        x=[str(day)[:10] for day in eligible.index],
+        series=[Series("eligible", eligible.astype(float).tolist(), GREEN, "area")],
+        y_title="assets",
+    )
+
+
+def regime_spans(timeline: pd.DataFrame) -> list[Span]:
+    """Return the stretches of days in one regime; BALANCED is left blank."""
+    regimes = timeline["regime"].tolist()
+    days = pd.to_datetime(timeline["date"])
+    spans, first = [], 0
+    for i in range(1, len(regimes) + 1):
+        if i < len(regimes) and regimes[i] == regimes[first]:
+            continue
+        regime = Regime(regimes[first])
+        if regime in REGIME_COLORS:
+            end = days.iloc[i - 1] + pd.Timedelta(days=1)
+            spans.append(
+                Span(
+                    f"{days.iloc[first]:%Y-%m-%d}",
+                    f"{end:%Y-%m-%d}",
+                    REGIME_COLORS[regime],
+                    regime_words(regime),
+                )
+            )
+        first = i
+    return spans
+
+
+def _days(frame: pd.DataFrame) -> list[str]:
+    return [f"{day:%Y-%m-%d}" for day in pd.to_datetime(frame["date"])]
