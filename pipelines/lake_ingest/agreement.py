@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from lake_ingest.datasets import load_contracts
+from lake_ingest.datasets import Agreement, load_contracts
 from lake_ingest.versions import STORED_VERDICTS
 from pipeline_kit.contract import TABLES, Table
 
@@ -78,7 +78,7 @@ def funding_alarm(con: duckdb.DuckDBPyConnection) -> str:
             arg_max(c.asset_id, abs(c.value - n.funding_rate))
         from checks as c
         join newest_fact_funding_settlement as n
-            on n.asset_id = c.asset_id and n.settled_at = c.at and n.source <> c.source
+            on n.asset_id = c.asset_id and n.settled_at = c."at" and n.source <> c.source
         where c."table" = 'fact_funding_settlement'
         """,
         {"bound": bound},
@@ -111,7 +111,7 @@ def _price_outliers(con: duckdb.DuckDBPyConnection, staged: list[str]) -> list[p
             semi join (select asset_id, date from marked_fact_price where {_FRESH})
                 using (asset_id, date)
             union all
-            select null, asset_id, cast(at as date), source, value, false, at
+            select null, asset_id, cast("at" as date), source, value, false, "at"
             from checks where "table" = 'fact_price'
         ),
         one_each as (
@@ -147,7 +147,7 @@ def _funding_disagreements(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         with others as (
             select asset_id, settled_at, funding_rate, source from marked_fact_funding_settlement
             union all
-            select asset_id, at, value, source from checks
+            select asset_id, "at", value, source from checks
             where "table" = 'fact_funding_settlement'
         )
         select distinct m.row_id from marked_fact_funding_settlement as m
@@ -159,20 +159,38 @@ def _funding_disagreements(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 
 def _factor_apart(con: duckdb.DuckDBPyConnection, table: Table) -> pd.DataFrame:
-    """Return values that two sources state a factor apart: one of them changed its unit."""
-    factor = load_contracts().agreement.unit_factor
-    key, value = ", ".join(table.key), table.value
+    """Return values whose ratio to another source's left its past: one of them changed its unit.
+
+    The ratio itself says nothing: one venue may hold a twentieth of all open interest.
+    """
+    bounds = load_contracts().agreement
+    value, name = table.value, table.name
     query = f"""
         with others as (
-            select {key}, source, {value} as other from marked_{table.name}
-            union all
-            select {key}, source, {value} from newest_{table.name}
+            select asset_id, date, source, {value} as other from marked_{name}
+            union
+            select asset_id, date, source, {value} from newest_{name}
+        ),
+        ratios as (
+            select m.row_id, m.asset_id, m.date, m.source, o.source as other_source,
+                {_FRESH} as is_fresh, m.{value} / o.other as ratio
+            from marked_{name} as m join others as o using (asset_id, date)
+            where o.source <> m.source and m.{value} > 0 and o.other > 0
+        ),
+        compared as (
+            select *, median(ratio) over past as usual, count(*) over past as days
+            from ratios
+            window past as (
+                partition by asset_id, source, other_source order by date
+                {_past(bounds)}
+            )
         )
-        select distinct m.row_id from marked_{table.name} as m join others as o using ({key})
-        where {_FRESH} and o.source <> m.source and m.{value} > 0 and o.other > 0
-            and greatest(m.{value} / o.other, o.other / m.{value}) > {factor}
+        select distinct row_id from compared
+        where is_fresh and days >= {bounds.level_min_days}
+            and greatest(ratio / usual, usual / ratio) > {bounds.unit_factor}
     """  # noqa: S608
-    return _held(con, table.name, f"two sources are a factor above {factor:g} apart", query)
+    reason = f"two sources moved apart by a factor above {bounds.unit_factor:g}"
+    return _held(con, name, reason, query)
 
 
 def _unit_changes(con: duckdb.DuckDBPyConnection, table: Table) -> pd.DataFrame:
@@ -197,8 +215,7 @@ def _unit_changes(con: duckdb.DuckDBPyConnection, table: Table) -> pd.DataFrame:
             from daily
             window past as (
                 partition by asset_id, source order by day
-                range between interval {bounds.level_days} days preceding
-                    and interval 1 day preceding
+                {_past(bounds)}
             )
         ),
         changed as (
@@ -215,6 +232,7 @@ def _unit_changes(con: duckdb.DuckDBPyConnection, table: Table) -> pd.DataFrame:
 
 def _level_jumps(con: duckdb.DuckDBPyConnection, table: Table, factor: float) -> pd.DataFrame:
     """Return levels that left their 15-day median by a factor that the price does not explain."""
+    bounds = load_contracts().agreement
     value, name = table.value, table.name
     has_price = con.execute(
         "select count(*) from information_schema.tables where table_name = 'marked_fact_price'"
@@ -228,11 +246,11 @@ def _level_jumps(con: duckdb.DuckDBPyConnection, table: Table, factor: float) ->
         )
     query = f"""
         with levels as (
-            select row_id, asset_id, date, {value} as level, {_FRESH} as is_fresh
+            select row_id, asset_id, date, source, {value} as level, {_FRESH} as is_fresh
             from marked_{name} where {value} > 0 and verdict <> 'outranked'
             union all
-            select null, asset_id, date, {value}, false from newest_{name}
-            anti join marked_{name} using (asset_id, date)
+            select null, asset_id, date, source, {value}, false from newest_{name}
+            anti join marked_{name} using (asset_id, date, source)
         ),
         prices as (select asset_id, date, max(close) as close from ({prices}) group by all),
         priced as (select * from levels left join prices using (asset_id, date)),
@@ -241,14 +259,13 @@ def _level_jumps(con: duckdb.DuckDBPyConnection, table: Table, factor: float) ->
                 count(*) over past as days
             from priced
             window past as (
-                partition by asset_id order by date
-                range between interval {load_contracts().agreement.level_days} days preceding
-                    and interval 1 day preceding
+                partition by asset_id, source order by date
+                {_past(bounds)}
             )
         ),
         ratios as (
             select *, level / usual as change, coalesce(close / usual_close, 1) as price_change
-            from compared where days >= {load_contracts().agreement.level_min_days} and usual > 0
+            from compared where days >= {bounds.level_min_days} and usual > 0
         )
         select row_id from ratios
         where is_fresh and greatest(change, 1 / change) > {factor}
@@ -262,3 +279,8 @@ def _day(table: Table) -> str:
     if "settled_at" in table.key:
         return "cast(settled_at - interval 1 microsecond as date)"
     return "date"
+
+
+def _past(bounds: Agreement) -> str:
+    """Return the window frame of the days before, the day itself left out."""
+    return f"range between interval {bounds.level_days} days preceding and interval 1 day preceding"
