@@ -186,6 +186,7 @@ class HighVolGateConfig(Frozen):
 
 
 Range = tuple[Finite, Finite]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class CalibrationConfig(Frozen):
@@ -197,7 +198,7 @@ class CalibrationConfig(Frozen):
     eval_horizon_days: Days
     n_samples: Annotated[int, Field(ge=1)]
     objective: Literal["rank_ic", "regime_sharpe"]
-    seed: int
+    seed: Seed
     ranges: dict[str, Range]
 
     @model_validator(mode="after")
@@ -226,7 +227,7 @@ class UnsupervisedConfig(Frozen):
     min_persistence_days: Annotated[int, Field(ge=0)]
     lookback_window_days: Annotated[int, Field(ge=2)]
     test_window_days: Days
-    seed: int
+    seed: Seed
 
     @model_validator(mode="after")
     def _features_are_groups(self) -> Self:

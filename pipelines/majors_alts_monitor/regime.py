@@ -163,6 +163,9 @@ def timeline(
 ) -> Timeline:
     """Return score and regime of every day of ``features``; no day reads a later one.
 
+    In the unsupervised modes the score stays the composite's, so a day without score is a day in
+    BALANCED there too: nothing could be sized on it.
+
     Parameters
     ----------
     features : DataFrame

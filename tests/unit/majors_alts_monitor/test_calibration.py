@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 from majors_alts_monitor.calibration import History, calibrate, draw, search
 from majors_alts_monitor.composite import THRESHOLDS
 from majors_alts_monitor.config import load_config
+from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.features import PRIMARY
 from majors_alts_monitor.long_short import forward_returns
 from majors_alts_monitor.regime import classify, timeline
@@ -236,3 +237,8 @@ def test_a_calibrated_timeline_uses_the_parameters_of_its_day():
     np.testing.assert_allclose(found.daily["score_raw"], expected, atol=1e-12)
     assert len(found.calibration) == len(windows())
     assert found.thresholds["high"].nunique() > 1
+
+
+def test_a_seed_that_no_generator_takes_is_refused():
+    with pytest.raises(ConfigError, match=r"regime\.calibration\.seed"):
+        regime_config("rank_ic", "regime.calibration.seed=-1")
