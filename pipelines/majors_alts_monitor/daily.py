@@ -6,6 +6,7 @@ step before left in the lake, the warehouse or the day's folder, and can be call
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,9 +19,14 @@ from majors_alts_monitor.data_io import (
     open_warehouse,
     read_features,
 )
+from majors_alts_monitor.gate import GateReport, judge_marts
+from majors_alts_monitor.mail_report import write_mail
+from majors_alts_monitor.outputs import read_manifest
 from majors_alts_monitor.run import Request, run_backtest
-from pipeline_kit import paths, warehouse
+from pipeline_kit import atomic, paths, warehouse
+from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import parse_day
+from pipeline_kit.manifest import readable_json
 
 
 def day_folder(asof: date) -> Path:
@@ -29,20 +35,48 @@ def day_folder(asof: date) -> Path:
 
 
 def build_day(asof: str) -> Path:
-    """Build the day's warehouse and publish it as ``current.duckdb`` unless that is newer."""
+    """Build the day's warehouse and its lineage page; nothing is published yet."""
     day = parse_day(asof, "asof")
     lake = open_lake(paths.lake_dir())
     check_range(lake, lake.facts.first_day, day)
     built = open_warehouse(lake, load_config(), None)
-    warehouse.publish(built, day, paths.warehouse_dir() / "current.duckdb")
     warehouse.generate_docs(
         built, dbt_artifacts(built), day_folder(day) / "dbt_docs" / "index.html"
     )
     return built
 
 
+def gate_day(asof: str) -> GateReport:
+    """Judge the day's marts, and publish them as ``current.duckdb`` when they pass.
+
+    A later day's warehouse is never replaced by an older one's.
+
+    Raises
+    ------
+    GateError
+        If a critical expectation failed; nothing was published.
+    """
+    day = parse_day(asof, "asof")
+    built = open_warehouse(open_lake(paths.lake_dir()), load_config(), None)
+    report = judge_marts(built, day, day_folder(day) / "dq" / "gate2.json")
+    atomic.write_text(_warnings_file(day), readable_json(list(report.warnings)))
+    warehouse.publish(built, day, paths.warehouse_dir() / "current.duckdb")
+    return report
+
+
+def gate_warnings(day: date) -> list[str]:
+    """Return what the gates let pass with a warning."""
+    file = _warnings_file(day)
+    said: list[str] = json.loads(file.read_text("utf-8")) if file.is_file() else []
+    return said
+
+
+def _warnings_file(day: date) -> Path:
+    return day_folder(day) / "dq" / "warnings.json"
+
+
 def run_day(asof: str) -> Path:
-    """Run signal and backtest up to ``asof`` and return the run folder."""
+    """Run signal and backtest up to ``asof``, write the mail, and return the run folder."""
     day = parse_day(asof, "asof")
     folder = day_folder(day) / "run"
     request = Request(
@@ -54,7 +88,16 @@ def run_day(asof: str) -> Path:
         out=folder,
         known_at=None,
     )
-    return run_backtest(request)
+    run_backtest(request)
+    run_id = str(read_manifest(folder)["run_id"])
+    address = Bucket().locate(bucket_key(day, run_id))
+    write_mail(folder, day_folder(day) / "mail", address, gate_warnings(day))
+    return folder
+
+
+def bucket_key(day: date, run_id: str) -> str:
+    """Return where a day's run is published, ``runs/daily/dt=D/run=ID``."""
+    return f"runs/daily/dt={day}/run={run_id}"
 
 
 def first_day_reported(asof: date) -> date:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from majors_alts_monitor.daily import day_folder
+from majors_alts_monitor.daily import bucket_key, day_folder
 from majors_alts_monitor.outputs import read_manifest
 from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import parse_day
@@ -36,7 +36,7 @@ def deliver_day(asof: str) -> str:
     folder = day_folder(day)
     run_id = str(read_manifest(folder / "run")["run_id"])
     bucket = Bucket()
-    key = f"runs/daily/dt={day}/run={run_id}"
+    key = bucket_key(day, run_id)
     for part in ("dbt_docs", "dq", "mail"):
         if (folder / part).is_dir():
             bucket.put_folder(key if part == "mail" else f"{key}/{part}", folder / part)
