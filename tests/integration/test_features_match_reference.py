@@ -243,11 +243,17 @@ def test_generated_lakes(
 @pytest.mark.parametrize(
     "variables",
     [
-        Settings(zscore_days=20, vintage="latest", exclude_assets=("V04", "W03_Z")),
+        Settings(
+            zscore_days=25,
+            vintage="latest",
+            exclude_assets=("V04", "W03_Z"),
+            min_mcap_usd=2e8,
+            min_volume_usd=1e7,
+            min_listing_days=60,
+        ),
         Settings(zscore_days=20, known_at="2024-02-20T07:00:00+02:00", staleness_days=1),
-        Settings(min_mcap_usd=2e8, min_volume_usd=1e7, min_listing_days=60),
     ],
-    ids=["latest vintage", "knowledge limit", "other limits"],
+    ids=["latest vintage and other limits", "knowledge limit"],
 )
 def test_settings_are_obeyed(
     build: Build, troubled_lake: Path, tmp_path: Path, variables: Settings
