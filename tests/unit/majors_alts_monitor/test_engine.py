@@ -234,6 +234,24 @@ def test_target_before_costs_becomes_larger_in_nav_after_costs():
     assert book.held[0] == pytest.approx(0.5 / 0.995)
 
 
+def test_target_after_costs_counts_the_cost_of_a_forced_close():
+    # Closing half the NAV at a penalty of 10 % leaves 0.95, all of which goes into BTC.
+    terms = Terms.of(
+        fee_bps=0.0,
+        slippage_bps=0.0,
+        delist_penalty_bps=1000.0,
+        max_stale_days=0,
+        sizing_basis="post_cost",
+    )
+    book = book_of([[0.0, NAN]], assets=["BTC", "SOL"], terms=terms)
+    book.held[:] = [0.0, 0.5]
+
+    book.advance(0, np.array([1.0, NAN]))
+
+    assert book.nav == pytest.approx(0.95)
+    assert book.held.tolist() == pytest.approx([1.0, 0.0])
+
+
 def test_impact_of_a_trade_is_the_worked_number():
     # $200k, ADV $20m, sigma 5 %, Y = 1: 50 bps = $1,000 of a $1m account.
     terms = Terms.of(fee_bps=0.0, slippage_bps=0.0, impact_coefficient=1.0, account_usd=1e6)
