@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from lake_ingest.asset_map import MapRow
@@ -263,21 +264,17 @@ def sum_spellings(spellings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     if any(frame.empty for frame in spellings):
         return pd.DataFrame()
-    wide = pd.concat(
-        [frame.set_index("date")["open_interest_usd"] for frame in spellings],
-        axis="columns",
-        keys=range(len(spellings)),
-        sort=True,
-    )
+    levels = [frame.set_index("date")["open_interest_usd"] for frame in spellings]
+    days = pd.DatetimeIndex(sorted(set().union(*(level.index for level in levels))))
+    is_there = np.column_stack([days.isin(level.index) for level in levels])
+    has_begun = np.column_stack([days >= level.index.min() for level in levels])
+    wide = np.column_stack([level.reindex(days).to_numpy() for level in levels])
+    # A level that is there and no number makes the sum none, for the gate to hold back.
+    total = np.where(has_begun, wide, 0.0).sum(axis=1)
     fetched = pd.concat([frame.set_index("date")["fetched_at"] for frame in spellings])
-    has_begun = pd.DataFrame(
-        {i: wide.index >= frame["date"].min() for i, frame in enumerate(spellings)},
-        index=wide.index,
-    )
-    is_whole = (wide.notna() | ~has_begun).all(axis="columns")
-    total = wide[is_whole].sum(axis="columns").rename("open_interest_usd").to_frame()
-    total["fetched_at"] = fetched.groupby(level=0).max()
-    return total.reset_index()
+    newest = fetched.groupby(level=0).max().reindex(days).to_numpy()
+    summed = pd.DataFrame({"date": days, "open_interest_usd": total, "fetched_at": newest})
+    return summed[(is_there | ~has_begun).all(axis=1)].reset_index(drop=True)
 
 
 class _Assembler:

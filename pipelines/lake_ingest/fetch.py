@@ -23,7 +23,7 @@ from lake_ingest.assemble import (
 )
 from lake_ingest.asset_map import MapRow, load_map
 from lake_ingest.bronze import read_run
-from lake_ingest.clients import Clients, Transports, open_clients
+from lake_ingest.clients import Clients, open_clients
 from lake_ingest.collect import Collected, Collector
 from lake_ingest.curate import CommitReport, Fetched, asked_ranges, commit, coverage
 from lake_ingest.errors import GateBlockedError, VendorError
@@ -99,8 +99,14 @@ def fetch_days(
     run_fetch(Request(first, last, ordered, tickers, is_resumed))
 
 
-def run_fetch(request: Request, *, transports: Transports | None = None) -> None:
-    """Carry out a request; ``transports`` replaces the network in tests."""
+def run_fetch(request: Request) -> None:
+    """Carry out a request.
+
+    Raises
+    ------
+    LakeError
+        As ``fetch_days``.
+    """
     newest = last_complete_day(now_utc())
     if request.end > newest:
         _say(f"--end {request.end} has not ended; stopping at {newest}")
@@ -111,7 +117,7 @@ def run_fetch(request: Request, *, transports: Transports | None = None) -> None
     settings = load_settings()
     rows = load_map().select(request.symbols, request.start, request.end)
     with fetch_lock():
-        errors = _Fetch(request, settings, rows, newest, transports).run()
+        errors = _Fetch(request, settings, rows, newest).run()
     worst = combine(errors)
     if worst is not None:
         raise worst
@@ -126,13 +132,11 @@ class _Fetch:
         settings: Settings,
         rows: Sequence[MapRow],
         newest: date,
-        transports: Transports | None,
     ) -> None:
         self._request = request
         self._settings = settings
         self._rows = rows
         self._newest = newest
-        self._transports = transports
         known = Known.of(coverage(), asked_ranges())
         self._planner = Planner(known, request.start, request.end, settings)
 
@@ -141,9 +145,7 @@ class _Fetch:
         run = self._begin()
         self._tell_plan(run)
         replay = list(read_run(bronze_dir(), run.run_id)) if self._request.is_resumed else []
-        with open_clients(
-            self._settings, run.run_id, replay=replay, transports=self._transports
-        ) as clients:
+        with open_clients(self._settings, run.run_id, replay=replay) as clients:
             collected = self._collect(clients, run)
             requests = {c.vendor: c.requests for c in clients.channels}
             is_synthetic = clients.is_synthetic
