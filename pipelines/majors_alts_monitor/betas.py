@@ -182,14 +182,23 @@ def _sample(y: Floats, x: Floats, is_joint: Bools, config: BetaConfig) -> _Sampl
         return _Sample(y, x1, x2, weight, n)
 
     share = config.winsorize_pct / 100
-    y, x1, x2 = (
-        _clip_at_quantiles(np.broadcast_to(values, y.shape), is_joint, share) for values in (y, *x)
-    )
+    y = _clip_at_quantiles(y, is_joint, share)
+    x1, x2 = (_clip_major(major, is_joint, share) for major in x)
     if config.estimator == "ewma":
         age = np.arange(y.shape[1])[::-1]
         decay = weight * 0.5 ** (age / (HALF_LIFE_SHARE * config.lookback_days))
         weight = decay * (n / np.where(n > 0, decay.sum(axis=1), 1.0))[:, None]
     return _Sample(y, x1, x2, weight, n)
+
+
+def _clip_major(major: Floats, is_joint: Bools, share: float) -> Floats:
+    """Clip a major over each asset's joint days; assets that lack no day share one answer."""
+    is_whole = is_joint.all(axis=1)
+    clipped = np.empty(is_joint.shape)
+    clipped[is_whole] = _clip_at_quantiles(major[None, :], is_joint[is_whole][:1], share)
+    rest = is_joint[~is_whole]
+    clipped[~is_whole] = _clip_at_quantiles(np.broadcast_to(major, rest.shape), rest, share)
+    return clipped
 
 
 def _clip_at_quantiles(values: Floats, is_joint: Bools, share: float) -> Floats:
