@@ -12,6 +12,7 @@ Every error a caller may want to catch descends from one of the two branches of
         ├── MissingBetaError        1   an asset in the basket has no row in ``betas``
         ├── IdentityError           1   a day's parts do not add up to its result
         ├── LedgerError             1   the trial ledger was altered
+        ├── GateError               1   gate 2 found what must not be published
         └── ReproductionError       1   a run could not be rebuilt to the same bytes
 """
 
@@ -52,3 +53,7 @@ class LedgerError(DataProblem):
 
 class ReproductionError(DataProblem):
     """A run could not be rebuilt to the same bytes."""
+
+
+class GateError(DataProblem):
+    """Gate 2 found something in the marts that must not be published."""

@@ -1,0 +1,135 @@
+"""Gate 2 stops a day whose marts cannot be right, and lets a merely odd day pass with a warning."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from majors_alts_monitor.errors import GateError
+from majors_alts_monitor.gate import judge_marts
+from pipeline_kit.expectations import Severity
+
+DAY = date(2024, 3, 1)
+PRIMARY = (
+    "alt_breadth_pct_up",
+    "btc_dominance",
+    "funding_skew",
+    "funding_heating",
+    "liquidity_7d_median",
+    "volatility_spread",
+    "momentum_spread_7d",
+    "oi_risk",
+)
+
+
+def warehouse(tmp_path, *changes: str) -> Path:
+    """Return a warehouse of 31 days: BTC, ETH and ten eligible alts, changed by SQL."""
+    built = tmp_path / "built.duckdb"
+    features = ", ".join(f"5e-1 as z_{name}" for name in PRIMARY)
+    with duckdb.connect(str(built)) as con:
+        con.execute("create schema marts")
+        con.execute(
+            """
+            create table marts.fct_asset_daily as
+            select asset_id, date, 1e2 as close_usd, 1e-2 as return_1d, 1e10 as market_cap_usd,
+                1e9 as volume_level_usd, 1e-4 as funding_rate_8h
+            from (select unnest(['BTC', 'ETH'] || list_transform(range(10), i -> 'A' || i))
+                    as asset_id),
+                (select unnest(generate_series(date '2024-01-31', date '2024-03-01',
+                    interval 1 day))::date as date)
+            """
+        )
+        con.execute(
+            "create table marts.fct_universe_daily as select asset_id, date,"
+            " asset_id not in ('BTC', 'ETH') as is_eligible from marts.fct_asset_daily"
+        )
+        con.execute(
+            "create table marts.fct_features_daily as select distinct date,"  # noqa: S608
+            f" 6e-1 as raw_btc_dominance, 55e0 as raw_alt_breadth_pct_up, {features}"
+            " from marts.fct_asset_daily"
+        )
+        for change in changes:
+            con.execute(change)
+    return built
+
+
+STOPS = {
+    "no close of BTC": (
+        "update marts.fct_asset_daily set close_usd = null where date = '2024-03-01'"
+        " and asset_id = 'BTC'",
+        "a major has no close",
+    ),
+    "no ETH": (
+        "delete from marts.fct_asset_daily where date = '2024-03-01' and asset_id = 'ETH'",
+        "BTC or ETH has no row",
+    ),
+    "price in another unit": (
+        "update marts.fct_asset_daily set return_1d = 9.0 where date = '2024-03-01'"
+        " and asset_id = 'BTC'",
+        "a major moved more than",
+    ),
+    "funding in another unit": (
+        "update marts.fct_asset_daily set funding_rate_8h = 0.04 where asset_id = 'ETH'",
+        "funding rate is in another unit",
+    ),
+    "no features": (
+        "delete from marts.fct_features_daily where date = '2024-03-01'",
+        "marts_day has no row",
+    ),
+    "dominance": (
+        "update marts.fct_features_daily set raw_btc_dominance = 60",
+        "dominance is not a share",
+    ),
+    "half the universe": (
+        "update marts.fct_universe_daily set is_eligible = false where date = '2024-03-01'"
+        " and asset_id >= 'A4'",
+        "less than half of the usual universe",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), STOPS.values(), ids=STOPS)
+def test_a_day_that_cannot_be_right_is_stopped(tmp_path, change, reason):
+    result = tmp_path / "dq" / "gate2.json"
+
+    with pytest.raises(GateError, match=f"gate 2, 2024-03-01: .*{reason}.*nothing is published"):
+        judge_marts(warehouse(tmp_path, change), DAY, result)
+
+    assert "critical" in result.read_text()
+
+
+def test_a_sound_day_passes_without_a_word(tmp_path):
+    report = judge_marts(warehouse(tmp_path), DAY, tmp_path / "gate2.json")
+
+    assert (report.severity, report.warnings) == (Severity.NONE, ())
+    assert json.loads((tmp_path / "gate2.json").read_text())["suites"]["marts_day"] == []
+
+
+def test_an_odd_day_passes_with_warnings(tmp_path):
+    built = warehouse(
+        tmp_path,
+        "update marts.fct_features_daily set z_funding_skew = null where date = '2024-03-01'",
+        "update marts.fct_asset_daily set return_1d = 6 where date = '2024-03-01'"
+        " and asset_id = 'A3'",
+        "update marts.fct_universe_daily set is_eligible = false where date = '2024-03-01'"
+        " and asset_id >= 'A7'",
+    )
+
+    report = judge_marts(built, DAY, tmp_path / "gate2.json")
+
+    assert report.severity is Severity.WARNING
+    assert [line.split(" (")[0] for line in report.warnings] == [
+        "the universe is a fifth smaller than usual",
+        "z_funding_skew is missing",
+        "an eligible alt moved more than fivefold",
+    ]
+
+
+def test_the_history_of_other_days_does_not_matter(tmp_path):
+    built = warehouse(
+        tmp_path, "update marts.fct_asset_daily set return_1d = 9 where date < '2024-03-01'"
+    )
+
+    assert judge_marts(built, DAY, tmp_path / "gate2.json").severity is Severity.NONE
