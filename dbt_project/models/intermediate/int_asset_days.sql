@@ -1,32 +1,40 @@
+{#- A row lives on after its label: the levels of strategy.md section 2 may read it. -#}
+{%- set days_after = [3, var('staleness_days') | int] | max -%}
+
 with
 
 prices as (
 
     select * from {{ ref('int_price_versions') }}
+    where is_read
 
 ),
 
 market_caps as (
 
     select * from {{ ref('int_market_cap_versions') }}
+    where is_read
 
 ),
 
 volumes as (
 
     select * from {{ ref('int_volume_versions') }}
+    where is_read
 
 ),
 
 open_interests as (
 
     select * from {{ ref('int_open_interest_versions') }}
+    where is_read
 
 ),
 
 perp_volumes as (
 
     select * from {{ ref('int_perp_volume_versions') }}
+    where is_read
 
 ),
 
@@ -36,56 +44,43 @@ funding_days as (
 
 ),
 
-fact_rows as (
+own_rows as (
 
-    {% for cte, column in [
-        ('prices', 'close_usd'),
-        ('market_caps', 'market_cap_usd'),
-        ('volumes', 'volume_usd'),
-        ('open_interests', 'open_interest_usd'),
-        ('perp_volumes', 'perp_volume_usd'),
-    ] -%}
     select
         asset_id,
         date,
-        read_from as first_read_on,
-        case when is_on_time then {{ column }} end as {{ column }},
-        cast(is_on_time as integer) as count_rows,
-        cast(is_on_time and known_basis = 'assumed' as integer) as count_assumed
-    from {{ cte }}
-    where is_read
+        prices.close_usd,
+        market_caps.market_cap_usd,
+        volumes.volume_usd,
+        open_interests.open_interest_usd,
+        perp_volumes.perp_volume_usd,
 
-    union all by name
+        coalesce(funding_days.count_rows, 0)
+        {%- for cte in ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes'] %}
+        + cast({{ cte }}.known_basis is not null as integer)
+        {%- endfor %} as count_rows,
+        coalesce(funding_days.count_assumed, 0)
+        {%- for cte in ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes'] %}
+        + cast({{ cte }}.known_basis is not distinct from 'assumed' as integer)
+        {%- endfor %} as count_assumed
 
-    {% endfor -%}
-    select
-        asset_id,
-        date,
-        first_read_on,
-        count_rows,
-        count_assumed
-    from funding_days
+    from (select * from prices where is_on_time) as prices
+    {%- for cte in ['market_caps', 'volumes', 'open_interests', 'perp_volumes'] %}
+    full join (select * from {{ cte }} where is_on_time) as {{ cte }} using (asset_id, date)
+    {%- endfor %}
+    full join (select * from funding_days where count_rows > 0) as funding_days using (asset_id, date)
 
 ),
 
-labelled_days as (
+lake_end as (
 
-    select
-        asset_id,
-        date,
-        min(first_read_on) as first_read_on,
-
-        max(close_usd) as close_usd,
-        max(market_cap_usd) as market_cap_usd,
-        max(volume_usd) as volume_usd,
-        max(open_interest_usd) as open_interest_usd,
-        max(perp_volume_usd) as perp_volume_usd,
-
-        sum(count_rows) as count_rows,
-        sum(count_assumed) as count_assumed
-
-    from fact_rows
-    group by asset_id, date
+    select max(date) as last_date
+    from (
+        {% for cte in ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes', 'funding_days'] %}
+        select max(date) as date from {{ cte }}
+        {% if not loop.last %}union all{% endif %}
+        {% endfor %}
+    )
 
 ),
 
@@ -94,38 +89,53 @@ followed as (
     select
         asset_id,
         date,
-        first_read_on,
-        lead(date) over (partition by asset_id order by date) as next_date,
-        max(date) over () as last_date
+        lead(date) over (partition by asset_id order by date) as next_date
 
-    from labelled_days
+    from own_rows
 
 ),
 
--- A row lives on for three days after its label: the levels of strategy.md section 2 may read it.
+spans_without_own_row as (
+
+    select
+        asset_id,
+        date + 1 as first_day,
+        least(date + {{ days_after }}, next_date - 1) as last_day
+
+    from followed
+    where next_date is distinct from date + 1
+
+    {% for cte in ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes'] %}
+    union all
+
+    select
+        asset_id,
+        read_from as first_day,
+        date + {{ days_after }} as last_day
+
+    from {{ cte }}
+    where not is_on_time
+    {% endfor %}
+    union all
+
+    select
+        asset_id,
+        first_read_on as first_day,
+        date + {{ days_after }} as last_day
+
+    from funding_days
+    where first_read_on > date
+
+),
+
 days_without_own_row as (
 
     select distinct
         asset_id,
         first_day + cast(unnest(range(last_day + 1 - first_day)) as integer) as date
 
-    from (
-        select
-            asset_id,
-            greatest(first_read_on, date + 1) as first_day,
-            least(date + {{ [3, var('staleness_days') | int] | max }}, last_date) as last_day
-        from followed
-        where next_date is distinct from date + 1 or first_read_on > date
-    )
-    where last_day >= first_day
-
-),
-
-own_rows as (
-
-    select * exclude (first_read_on)
-    from labelled_days
-    where first_read_on = date
+    from spans_without_own_row
+    where first_day <= last_day
 
 ),
 
@@ -140,6 +150,7 @@ days as (
         0 as count_assumed
     from days_without_own_row
     anti join own_rows using (asset_id, date)
+    where date <= (select last_date from lake_end)
 
 )
 

@@ -75,7 +75,7 @@ windows as (
         list(return_1d order by age desc) filter (where return_1d is not null) as returns_7d,
         {% for measure in ['market_cap_usd', 'open_interest_usd'] -%}
             max({{ measure }}) filter (where age = 0) as {{ measure }},
-            max({{ measure }}) filter (where age = 3) as {{ measure }}_3d_ago{{ ',' if not loop.last }}
+            max({{ measure }}) filter (where age = 3) as {{ measure }}_3d_ago{% if not loop.last %},{% endif %}
         {% endfor %}
 
     from returns

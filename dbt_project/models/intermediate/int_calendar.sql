@@ -14,7 +14,7 @@ labels as (
         min(date) as first_date,
         max(date) as last_date
     from {{ ref(versions) }}
-    {{ 'union all' if not loop.last }}
+    {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
 ),

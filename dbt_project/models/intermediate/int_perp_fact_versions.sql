@@ -46,7 +46,7 @@ stacked as (
         {{ value }} as value
     from {{ cte }}
 
-    {{ 'union all' if not loop.last }}
+    {% if not loop.last %}union all{% endif %}
 
     {% endfor -%}
 

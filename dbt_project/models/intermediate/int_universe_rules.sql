@@ -20,24 +20,14 @@ instruments as (
 
 ),
 
-instruments_known as (
+perps as (
 
-    select count(*) > 0 as has_instruments from instruments
+    select
+        asset_id,
+        list({'listed_on': listed_on, 'delisted_on': delisted_on}) as lives
 
-),
-
-listed_days as (
-
-    select distinct
-        asset_days.asset_id,
-        asset_days.date
-
-    from asset_days
-    inner join instruments
-        on
-            asset_days.asset_id = instruments.asset_id
-            and asset_days.date - instruments.listed_on >= {{ var('min_listing_days') | int }}
-            and (instruments.delisted_on is null or asset_days.date < instruments.delisted_on)
+    from instruments
+    group by asset_id
 
 ),
 
@@ -53,12 +43,20 @@ judged as (
         coalesce(asset_days.volume_median_7d_usd >= {{ var('min_volume_usd') }}, false) as is_liquid,
         asset_days.market_cap_usd is not null and asset_days.volume_level_usd is not null as is_fresh,
         asset_days.close_usd is not null and asset_days.previous_close_usd is not null as has_closes,
-        listed_days.asset_id is not null or not instruments_known.has_instruments as is_listed
+        not exists (select * from instruments) or coalesce(
+            list_bool_or(
+                [
+                    asset_days.date - life.listed_on >= {{ var('min_listing_days') | int }}
+                    and (life.delisted_on is null or asset_days.date < life.delisted_on)
+                    for life in perps.lives
+                ]
+            ),
+            false
+        ) as is_listed
 
     from asset_days
-    cross join instruments_known
     inner join assets using (asset_id)
-    left join listed_days using (asset_id, date)
+    left join perps using (asset_id)
 
 ),
 

@@ -1,14 +1,14 @@
 with
 
-asset_days as (
+windows as (
 
-    select * from {{ ref('int_asset_days') }}
+    select * from {{ ref('int_asset_windows') }}
 
 ),
 
-market as (
+last_prices as (
 
-    select * from {{ ref('int_asset_market') }}
+    select * from {{ ref('int_last_prices') }}
 
 ),
 
@@ -28,42 +28,46 @@ joined as (
 
     select
         ---------- ids
-        asset_days.asset_id,
+        windows.asset_id,
 
         ---------- time
-        asset_days.date,
+        windows.date,
 
         ---------- prices
-        market.close_usd,
-        market.previous_close_usd,
-        market.return_1d,
-        market.return_3d,
-        market.last_price_date,
-        market.return_since_last_price,
-        market.mean_return_3d,
-        market.mean_return_7d,
+        windows.close_usd,
+        windows.previous_close_usd,
+        windows.return_1d,
+        windows.return_3d,
+        case
+            when windows.close_usd is not null then windows.date
+            when windows.previous_close_usd is not null then windows.date - 1
+            else last_prices.earlier_date
+        end as last_price_date,
+        coalesce(windows.return_1d, last_prices.return_since_last_price) as return_since_last_price,
+        windows.mean_return_3d,
+        windows.mean_return_7d,
 
         ---------- sizes
-        market.market_cap_usd,
-        market.previous_market_cap_usd,
-        asset_days.volume_usd,
-        market.volume_level_usd,
-        market.volume_median_7d_usd,
-        market.is_volume_high_30d,
-        market.open_interest_usd,
-        asset_days.perp_volume_usd,
+        windows.market_cap_usd,
+        windows.previous_market_cap_usd,
+        windows.volume_usd,
+        windows.volume_level_usd,
+        windows.volume_median_7d_usd,
+        windows.is_volume_high_30d,
+        windows.open_interest_usd,
+        windows.perp_volume_usd,
 
         ---------- funding
         funding.funding_rate_8h,
         funding.funding_rate_1d,
 
         ---------- state
-        coalesce(assets.delisted_on <= asset_days.date, false) as is_delisted,
-        asset_days.count_rows,
-        asset_days.count_assumed
+        coalesce(assets.delisted_on <= windows.date, false) as is_delisted,
+        windows.count_rows,
+        windows.count_assumed
 
-    from asset_days
-    left join market using (asset_id, date)
+    from windows
+    left join last_prices using (asset_id, date)
     left join funding using (asset_id, date)
     left join assets using (asset_id)
 

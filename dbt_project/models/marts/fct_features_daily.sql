@@ -13,10 +13,12 @@ scored as (
     select
         *,
         {% for name in feature_names() -%}
-            {{ zscore('raw_' ~ name, zscore_days) }} as z_{{ name }}{{ ',' if not loop.last }}
+            {{ zscore('raw_' ~ name, zscore_days, 'zscore_days') }} as z_{{ name }}{% if not loop.last %},{% endif %}
         {% endfor %}
 
     from raw_features
+
+    window zscore_days as (order by date rows between {{ zscore_days - 1 }} preceding and current row)
 
 ),
 
@@ -34,7 +36,7 @@ features as (
         funding_oi_coverage,
         oi_is_proxy,
         {% for name in primary_feature_names() -%}
-            z_{{ name }} is not null{{ ' and ' if not loop.last }}
+            z_{{ name }} is not null{% if not loop.last %} and {% endif %}
         {%- endfor %} as valid,
         share_assumed
 

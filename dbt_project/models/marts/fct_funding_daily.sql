@@ -21,7 +21,7 @@ closes as (
         date,
         previous_close_usd
 
-    from {{ ref('int_price_windows') }}
+    from {{ ref('int_asset_windows') }}
 
 ),
 
