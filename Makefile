@@ -19,7 +19,7 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export SCARF_ANALYTICS := false
 
-.PHONY: help setup run test lint lock
+.PHONY: help setup run airflow test lint lock
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -40,6 +40,12 @@ $(READY): $(LOCK) pyproject.toml
 lock: ## resolve requirements/main.in into the hashed lock
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  --output-file $(LOCK) requirements/main.in
+
+run: $(READY) ## daily_signal end to end: make run [LAKE=DIR] [ASOF=2024-12-30]
+	@$(BIN)/python -m pipeline_kit.local_airflow run --asof "$(ASOF)" --lake "$(LAKE)"
+
+airflow: $(READY) ## the Airflow UI on 127.0.0.1
+	@$(BIN)/python -m pipeline_kit.local_airflow ui
 
 lint: $(READY) ## formatting, lint and types
 	@$(BIN)/ruff format --check --quiet .

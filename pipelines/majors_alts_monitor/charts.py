@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
-import pandas as pd
 
 # Okabe and Ito (2008): distinguishable for the colour-blind, on white and on black.
 BLUE: Final = "#0072B2"
@@ -126,15 +125,15 @@ def to_png(chart: Chart, *, width_px: int = 640, height_px: int = 260) -> bytes:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import dates as mdates
     from matplotlib.figure import Figure
 
     dpi = 100
     figure = Figure(figsize=(width_px / dpi, height_px / dpi), dpi=dpi, layout="constrained")
     axes = figure.subplots()
-    days = pd.to_datetime(list(chart.x))
+    # Matplotlib counts days from 1970, as numpy's days do.
+    days = np.array(list(chart.x), dtype="datetime64[D]").astype(np.float64)
     for span in chart.spans:
-        first, last = mdates.date2num(pd.to_datetime([span.start, span.end]))
+        first, last = (np.datetime64(day, "D").astype(float) for day in (span.start, span.end))
         axes.axvspan(first, last, color=span.color, alpha=0.13)
     for series in chart.series:
         values = np.asarray(series.values, dtype=np.float64)
@@ -146,6 +145,7 @@ def to_png(chart: Chart, *, width_px: int = 640, height_px: int = 260) -> bytes:
         axes.axhline(value, color=GREY, lw=0.8, ls=":")
     if chart.is_percent:
         axes.yaxis.set_major_formatter(lambda v, _: f"{v:.1%}")
+    axes.xaxis_date()
     axes.set_title(chart.title, fontsize=10, loc="left")
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -36,7 +37,10 @@ SANDBOX_SETTINGS: Final = {
     "MAM_RATE_COINGECKO": "100000",
     "MAM_RATE_BINANCE": "100000",
 }
-TASK_LINES: Final = ("Marking task as", "Task instance in", "DagRun Finished")
+TASK_STARTED: Final = re.compile(r"\[DAG TEST\] starting task_id=(\w+)")
+OUR_ERROR: Final = re.compile(
+    r"\b(?:lake_ingest|majors_alts_monitor|pipeline_kit)\.[\w.]*Error: (.*)"
+)
 
 
 class LocalRunError(DataProblem):
@@ -188,8 +192,8 @@ def _addresses(process: subprocess.Popen[str]) -> dict[str, str]:
 
 
 def _stream(command: list[str], environment: dict[str, str], log: Path) -> str:
-    """Run ``command`` into ``log``, print its task lines, return what failed or nothing."""
-    failed = ""
+    """Run ``command`` into ``log``, print a line a task, return what failed or nothing."""
+    error = ""
     with log.open("w", encoding="utf-8") as sink:
         process = subprocess.Popen(
             command,
@@ -197,23 +201,44 @@ def _stream(command: list[str], environment: dict[str, str], log: Path) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=Path.cwd(),
         )
         for line in process.stdout or ():
             sink.write(line)
+            started = TASK_STARTED.search(line)
+            if started:
+                _say(f"  task {started.group(1)}")
+            error = _error_in(line) or error
         code = process.wait()
-    if code:
-        failed = f"exit code {code}"
-    return failed
+    return f"{error or 'exit code'} ({code})" if code or error else ""
+
+
+def _error_in(line: str) -> str:
+    """Return our own error's text where a log line carries one."""
+    found = OUR_ERROR.search(line)
+    return found.group(1).strip()[:400] if found else ""
 
 
 def _summary(asof: str) -> None:
+    """Print regime, book, and where report, mail and lineage page are."""
     bucket = Bucket()
-    content = bucket.get("latest/daily.json")
-    if content is None:
-        raise LocalRunError("latest/daily.json was not written; see the log")
-    _say(content.decode())
-    _say(asof)
+    pointer = json.loads(bucket.get("latest/daily.json") or b"{}")
+    if not pointer:
+        raise LocalRunError("latest/daily.json was not written; read the log in .airflow")
+    key = pointer["path"]
+    if pointer["asof"] != asof:
+        _say(f"latest stays at {pointer['asof']}, which is later than {asof}")
+        key = next((k.rsplit("/", 1)[0] for k in bucket.keys(f"runs/daily/dt={asof}")), key)
+    signal = json.loads(bucket.get(f"{key}/signals_today.json") or b"{}")
+    _say("")
+    _say(f"{asof}  {signal['regime']}  score {signal['score']:+.2f}  {signal['action']}")
+    for asset, weight in sorted(signal["target_weights"].items(), key=lambda item: -item[1]):
+        _say(f"  {asset:<8}{weight:+.4f}")
+    if not signal["target_weights"]:
+        _say("  flat: no position")
+    mails = sorted((paths.data_dir() / "outbox").glob(f"{asof}.*.eml"))
+    _say(f"report   {bucket.locate(f'{key}/dashboard.html')}")
+    _say(f"email    {mails[-1] if mails else bucket.locate(f'{key}/email.html')}")
+    _say(f"dbt docs {bucket.locate(f'{key}/dbt_docs/index.html')}")
 
 
 def _say(line: str) -> None:
