@@ -29,6 +29,11 @@ BLOCK_DAYS: Final = 128
 SECTORS: Final = ("layer1", "layer2", "defi", "meme", "payment", "game", "compute")
 ANCHORING: Final = 0.9985
 """Log prices return to their anchor with a half-life of 460 days: plausible for ever."""
+MAJORS_TREND: Final = 0.10
+ALTS_TREND: Final = -0.10
+"""Log drift of the anchors a year; equal ones would favour the more volatile side."""
+TREND_PIVOT_DAYS: Final = 2500
+"""Day on which the drifting anchor equals the table's."""
 TAIL_DEGREES: Final = 4.0
 
 
@@ -93,7 +98,7 @@ class Factors:
     turbulence : array
         Log of the market's volatility over its mean; clusters.
     season : array
-        -1 (majors lead) to 1 (alts lead), with a half-life of a month.
+        -1 (majors lead) to 1 (alts lead), with a half-life of forty days.
     btc, eth, alt : array
         Daily log returns; ``eth`` is ETH's in excess of what BTC explains.
     sectors : dict of str to array
@@ -144,7 +149,7 @@ def simulate_factors(seed: int, n_days: int) -> Factors:
         0.09 * stream(seed, "turbulence").standard_normal(n_days) - 0.05 * btc_shocks, 0.965
     )
     level = np.exp(turbulence - 0.08)
-    season = np.tanh(1.3 * unit_ar1(stream(seed, "season"), n_days, 30))
+    season = np.tanh(1.3 * unit_ar1(stream(seed, "season"), n_days, 40))
     tide = np.tanh(unit_ar1(stream(seed, "tide"), n_days, 120))
     btc = 0.025 * level * btc_shocks + 0.0012 * tide
     eth = 0.018 * level * fat_tailed(stream(seed, "eth"), n_days) + 0.0004 * season
@@ -154,7 +159,7 @@ def simulate_factors(seed: int, n_days: int) -> Factors:
         season=season,
         btc=btc,
         eth=eth,
-        alt=alt + 0.0014 * season - 0.0006,
+        alt=alt + 0.0028 * season,
         sectors={
             name: 0.010 * np.sqrt(level) * fat_tailed(stream(seed, "sector", name), n_days)
             for name in SECTORS
@@ -166,7 +171,8 @@ def simulate_asset(seed: int, coin: Coin, factors: Factors) -> AssetDays:
     """Return one asset's days on the factors; equal for every set of other assets."""
     log_returns, volatility = _returns(seed, coin, factors)
     persistence = 0.7 if coin.kind == "stablecoin" else ANCHORING
-    deviation = ar1(log_returns, persistence) + _decline(coin, len(log_returns))
+    deviation = ar1(log_returns, persistence) + _trend(coin, len(log_returns))
+    deviation = deviation + _decline(coin, len(log_returns))
     crowding = _crowding(seed, coin, log_returns / volatility, factors.season)
     return AssetDays(
         log_price=np.log(coin.price_usd) + deviation,
@@ -220,6 +226,13 @@ def _alt_returns(seed: int, coin: Coin, factors: Factors) -> tuple[Array, Array]
     return np.clip(log_returns, -0.6, 0.6), volatility
 
 
+def _trend(coin: Coin, n_days: int) -> Array:
+    """Return the slow drift of the anchor: majors gain on the ALTs, as they have done."""
+    leader = coin_named(coin.follows) if coin.follows else coin
+    yearly = 0.0 if not leader.sector else MAJORS_TREND if leader.is_major else ALTS_TREND
+    return yearly * (np.arange(n_days) - TREND_PIVOT_DAYS) / 365
+
+
 def _decline(coin: Coin, n_days: int) -> Array:
     """Return the log fall of a coin that dies: 2 % a day over its last 120 days."""
     if coin.dies_on == date.max or is_renamed(coin.asset_id):
@@ -241,7 +254,7 @@ def _supply(seed: int, coin: Coin, n_days: int) -> Array:
     yearly = 0.01 if is_steady else stream(seed, coin.stream_id, "supply").uniform(0.0, 0.06)
     chance = stream(seed, coin.stream_id, "unlocks").random(n_days)
     unlocks = np.where((chance < 1 / 180) & (not is_steady), 0.4 * chance, 0.0)
-    growth = np.cumsum(yearly / 365 + unlocks) - yearly / 365 * 2500
+    growth = np.cumsum(yearly / 365 + unlocks) - yearly / 365 * TREND_PIVOT_DAYS
     return np.round(coin.market_cap_usd / coin.price_usd * np.exp(growth))
 
 

@@ -165,6 +165,8 @@ class _Truth:
         if listed is None or ms(listed) > self._market.now_ms():
             return pd.DataFrame()
         bars = self._market.bars(coin, Product.PERP, 24)
+        if not len(bars):
+            return pd.DataFrame()
         is_gone = not self._market.exists(coin, Product.PERP)
         interval = self._market.settlements(coin).interval_hours
         row = {
@@ -174,10 +176,11 @@ class _Truth:
             "base_symbol": coin.base_symbol,
             "multiplier": coin.multiplier,
             "funding_interval_hours": int(interval[-1]) if len(interval) else 8,
-            "listed_on": listed.date(),
-            "delisted_on": _dates(bars.time_ms[-1:] + DAY_MS)[0] if is_gone and len(bars) else None,
+            # A contract that is gone is in no list: its first archived bar dates it.
+            "listed_on": _dates(bars.time_ms[:1])[0] if is_gone else listed.date(),
+            "delisted_on": _dates(bars.time_ms[-1:] + DAY_MS)[0] if is_gone else None,
         }
-        return pd.DataFrame([row]) if len(bars) else pd.DataFrame()
+        return pd.DataFrame([row])
 
     def _gecko(self, coin: Coin) -> tuple[Ints, Array, Array, Array]:
         return self._coin_days.daily(coin)
