@@ -6,6 +6,7 @@ it follows the closed form of ``hedge``. ``studies.hedge_objectives`` compares t
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -114,7 +115,10 @@ def enrich_book(
         limits.append(trade <= terms.participation * adv_usd / account_usd)
     # In basis points, so that the solver's tolerances fit the size of the numbers.
     problem = cp.Problem(cp.Minimize(cost / BPS), limits)
-    problem.solve(solver=cp.CLARABEL)
+    with warnings.catch_warnings():
+        # A point short of the last digits is good enough, and the status tells it from none.
+        warnings.simplefilter("ignore", UserWarning)
+        problem.solve(solver=cp.CLARABEL)
     if problem.status not in {cp.OPTIMAL, cp.OPTIMAL_INACCURATE}:
         return RichBook(held.copy(), held @ betas, is_solved=False)
     weights = np.clip(w.value, low, high)
