@@ -58,9 +58,11 @@ def write(run_id: str, held: pd.DataFrame) -> Path | None:
     """
     if held.empty:
         return None
-    held = held.sort_values(["table", "asset_id", "date", "settled_at", "source"])
+    held = held[SCHEMA.names].astype(object)
+    held = held.where(held.notna(), None)
+    held = held.sort_values(["table", "asset_id", "reason", "date", "settled_at", "source"])
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(held[SCHEMA.names], SCHEMA, preserve_index=False), sink)
+    pq.write_table(pa.Table.from_pandas(held, SCHEMA, preserve_index=False), sink)
     path = _file(run_id)
     atomic.write_bytes(path, sink.getvalue())
     return path
