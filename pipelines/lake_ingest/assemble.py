@@ -273,8 +273,9 @@ def sum_spellings(spellings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     total = np.where(has_begun, wide, 0.0).sum(axis=1)
     fetched = pd.concat([frame.set_index("date")["fetched_at"] for frame in spellings])
     newest = fetched.groupby(level=0).max().reindex(days).to_numpy()
-    summed = pd.DataFrame({"date": days, "open_interest_usd": total, "fetched_at": newest})
-    return summed[(is_there | ~has_begun).all(axis=1)].reset_index(drop=True)
+    is_whole = (is_there | ~has_begun).all(axis=1)
+    columns = {"date": days, "open_interest_usd": total, "fetched_at": newest}
+    return pd.DataFrame({name: values[is_whole] for name, values in columns.items()})
 
 
 class _Assembler:

@@ -168,13 +168,23 @@ class Collector:
         except VendorError as e:
             self._got.failures.append(e)
             return []
-        known = [job for job in jobs if job.identity in listed]
-        absent = sorted({job.asset_id for job in jobs} - {job.asset_id for job in known})
+        # A dead coin is not listed, but its history may still be had: it is asked for once.
+        known = [
+            job for job in jobs if job.identity in listed or self._planner.may_have_history(job)
+        ]
+        absent = sorted({job.asset_id for job in jobs if job.identity not in listed})
         if absent:
-            self._got.notes.append(f"coingecko: lists no {', '.join(absent)}; not asked")
+            self._got.notes.append(f"coingecko: does not list {', '.join(absent)}")
 
         def run(job: Job) -> Series:
-            return fetch_market_chart(client, job, self._settings.plan, self._coingecko_floor)
+            is_live = job.identity in listed
+            try:
+                got = fetch_market_chart(client, job, self._settings.plan, self._coingecko_floor)
+            except RequestError:
+                if is_live:
+                    raise
+                got = Series(job)
+            return got.replace(is_live=is_live)
 
         return self._run_all(known, run, self._settings.vendors.coingecko.workers)
 
