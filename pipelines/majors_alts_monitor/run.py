@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from majors_alts_monitor import outputs
@@ -39,6 +40,7 @@ from majors_alts_monitor.signal_document import describe
 from majors_alts_monitor.statistics import Trials
 from majors_alts_monitor.strategy import Strategy, run_strategy
 from majors_alts_monitor.types import FIVE_STATES, MAJORS, THREE_STATES
+from majors_alts_monitor.walk_forward import walk_forward
 from pipeline_kit import paths
 from pipeline_kit.calendar import parse_day, parse_instant, readable_before
 from pipeline_kit.cli import Parser, run_command
@@ -184,8 +186,7 @@ def signal_document(prepared: Prepared) -> dict[str, Any]:
     known_at = min(request.known_at, limit) if request.known_at else limit
     document = describe(
         strategy.market,
-        strategy.timeline.daily,
-        strategy.timeline.contributions,
+        strategy.timeline,
         strategy.features,
         strategy.books,
         strategy.walk,
@@ -244,10 +245,28 @@ def record_trial(prepared: Prepared, reported: Reported) -> Trials:
 def _report(prepared: Prepared) -> Reported:
     strategy = prepared.strategy
     first = int(strategy.market.dates.get_indexer(pd.DatetimeIndex([prepared.request.start]))[0])
-    windows = np.zeros(len(strategy.market.dates))
+    windows = window_numbers(strategy, prepared.request.config)
     return report(
         strategy.walk, strategy.signals, strategy.market, prepared.request.config, first, windows
     )
+
+
+def window_numbers(strategy: Strategy, config: MonitorConfig) -> npt.NDArray[np.float64]:
+    """Return the number of the calibration window in force on each day; NaN before the first.
+
+    Without calibration every day is window 0.
+    """
+    n_days = len(strategy.market.dates)
+    calibration = config.regime.calibration
+    if not calibration.enabled:
+        return np.zeros(n_days)
+    valid = strategy.features["valid"].fillna(value=False).to_numpy(dtype=np.bool_)
+    numbers = np.full(n_days, np.nan)
+    for window in walk_forward(
+        valid, calibration.lookback_window_days, calibration.test_window_days
+    ):
+        numbers[window.apply_from : window.apply_to] = window.number
+    return numbers
 
 
 def _kpis(prepared: Prepared, reported: Reported, trials: Trials) -> dict[str, Any]:
@@ -269,7 +288,15 @@ def _tables(prepared: Prepared, reported: Reported) -> dict[str, pd.DataFrame]:
     start = pd.Timestamp(request.start)
     timeline = strategy.timeline.daily.loc[start:]
     features = strategy.features.loc[start:]
-    return {
+    optional = {
+        "calibration": strategy.timeline.calibration,
+        "regime_probabilities": strategy.timeline.probabilities,
+    }
+    tables = {name: table for name, table in optional.items() if table is not None}
+    if "regime_probabilities" in tables:
+        dated = tables["regime_probabilities"].loc[start:]
+        tables["regime_probabilities"] = dated.rename_axis("date").reset_index()
+    return tables | {
         "regime_timeline": timeline.rename_axis("date").reset_index(),
         "features_wide": features.rename_axis("date").reset_index(),
         "universe": read_universe(prepared.warehouse, request.start, request.end),

@@ -17,6 +17,7 @@ from majors_alts_monitor.books import Books
 from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.decision import Action, Decision
 from majors_alts_monitor.features import PRIMARY
+from majors_alts_monitor.regime import Timeline
 from majors_alts_monitor.types import GROUPS, MAJORS, Floats, Market
 from majors_alts_monitor.walk import Walk
 
@@ -34,8 +35,7 @@ _GROUP_WORDS: Final = {
 
 def describe(
     market: Market,
-    timeline: pd.DataFrame,
-    contributions: pd.DataFrame,
+    timeline: Timeline,
     features: pd.DataFrame,
     books: Books,
     walk: Walk,
@@ -45,12 +45,12 @@ def describe(
 
     Parameters
     ----------
-    timeline, contributions, features : DataFrame
-        One row a day, the last row is ``asof``: regime_timeline, contribution of each group to
-        ``score_raw``, and ``fct_features_daily``.
+    timeline, features
+        One row a day, the last row is ``asof``.
     """
     row = len(market.dates) - 1
-    today, decision = timeline.iloc[-1], walk.decisions[row]
+    daily, parts = timeline.daily, timeline.contributions.iloc[-1]
+    today, decision = daily.iloc[-1], walk.decisions[row]
     betas = books.betas[row] if decision.action is Action.REBALANCE else walk.betas
     targets = _named(decision.targets, market)
     missing = missing_groups(features.iloc[-1], config)
@@ -60,11 +60,13 @@ def describe(
         "asof": f"{market.dates[row]:%Y-%m-%d}",
         "data_status": status,
         "regime": today["regime"],
-        "previous_regime": timeline["regime"].iloc[-2] if row else None,
+        "previous_regime": daily["regime"].iloc[-2] if row else None,
         "days_in_regime": int(today["days_in_regime"]),
         "score": float(today["score"]),
         "score_raw": float(today["score_raw"]),
-        "contributions": _contributions(contributions.iloc[-1], features.iloc[-1], config),
+        "contributions": _contributions(
+            parts, features.iloc[-1], timeline.weights.iloc[-1], config
+        ),
         "high_vol_gate": bool(today["high_vol_gate"]),
         "insufficient_data": bool(today["insufficient_data"]),
         "action": decision.action.value,
@@ -82,7 +84,7 @@ def describe(
         "residual_betas": _residual(decision.targets, betas),
         "binding_limits": list(books.limits(row)),
         "excluded": books.excluded(row),
-        "reasons": reasons(today, contributions.iloc[-1], decision, missing, books, row),
+        "reasons": reasons(today, parts, decision, missing, books, row),
     }
 
 
@@ -160,14 +162,17 @@ def _action_sentence(decision: Decision) -> str:
 
 
 def _contributions(
-    contributions: pd.Series[float], features: pd.Series[Any], config: MonitorConfig
+    contributions: pd.Series[float],
+    features: pd.Series[Any],
+    weights: pd.Series[float],
+    config: MonitorConfig,
 ) -> list[dict[str, Any]]:
     return [
         {
             "group": group,
             "contribution": float(contributions[group]),
             "z": float(features[PRIMARY[group]]),
-            "weight": getattr(config.regime.weights, group),
+            "weight": float(weights[group]),
             "direction": getattr(config.regime.directions, group),
         }
         for group in GROUPS
