@@ -228,17 +228,18 @@ def _moments(s: _Sample) -> _Moments:
         mean = (s.weight * values).sum(axis=1) / np.maximum(s.n, 1)
         return np.asarray(values - mean[:, None])
 
-    def product(left: Floats, right: Floats) -> Floats:
-        return np.asarray((s.weight * left * right).sum(axis=1))
+    def total(left: Floats, right: Floats) -> Floats:
+        return np.asarray((left * right).sum(axis=1))
 
     y, x1, x2 = centred(s.y), centred(s.x1), centred(s.x2)
+    wy, w1, w2 = s.weight * y, s.weight * x1, s.weight * x2
     return _Moments(
-        g11=product(x1, x1),
-        g12=product(x1, x2),
-        g22=product(x2, x2),
-        h1=product(x1, y),
-        h2=product(x2, y),
-        yy=product(y, y),
+        g11=total(w1, x1),
+        g12=total(w1, x2),
+        g22=total(w2, x2),
+        h1=total(w1, y),
+        h2=total(w2, y),
+        yy=total(wy, y),
     )
 
 
