@@ -134,6 +134,14 @@ def coingecko_names(answer: Answer) -> dict[str, str]:
     return {str(_field(answer, row, "id")): str(row.get("name") or row["id"]) for row in rows}
 
 
+def coingecko_symbols(answer: Answer) -> list[tuple[str, str]]:
+    """Return id and upper-case ticker of the coins of a markets snapshot, in its order."""
+    rows = _list(answer, _json(answer), "body")
+    return [
+        (str(_field(answer, row, "id")), str(_field(answer, row, "symbol")).upper()) for row in rows
+    ]
+
+
 def coingecko_chart(answer: Answer, start_s: int, end_s: int) -> pd.DataFrame:
     """Return the daily points of a market chart, labelled with the day they close.
 
