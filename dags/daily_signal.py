@@ -23,6 +23,14 @@ ASOF = "{{ params.asof or (data_interval_start | ds) }}"
 
 A_PERSON_MUST_EDIT = ["pipeline_kit.errors.UsageProblem"]
 
+
+def alert(context):
+    """Report a failed task; one message per incident."""
+    from pipeline_kit.alerts import task_failed
+
+    task_failed(context)
+
+
 with DAG(
     dag_id="daily_signal",
     doc_md=__doc__,
@@ -41,11 +49,12 @@ with DAG(
             rules=[RetryRule(A_PERSON_MUST_EDIT, RetryAction.FAIL)]
         ),
         "execution_timeout": timedelta(minutes=30),
+        "on_failure_callback": alert,
     },
     tags=["production"],
 ):
 
-    @task
+    @task(pool="vendors")
     def ingest(asof: str, lake: str) -> None:
         """``python -m lake_ingest.fetch`` up to ASOF, or ``import_lake LAKE``; gate 1 inside."""
         from lake_ingest.daily import ingest_day
@@ -80,10 +89,18 @@ with DAG(
 
         deliver_day(asof)
 
+    @task
+    def report_health(asof: str) -> None:
+        """Publish metrics beside the run; open and close incidents."""
+        from majors_alts_monitor.health import report_health
+
+        report_health(asof)
+
     (
         ingest(ASOF, "{{ params.lake or '' }}")
         >> build_warehouse(ASOF)
         >> gate_marts(ASOF)
         >> signal_and_backtest(ASOF)
         >> deliver(ASOF)
+        >> report_health(ASOF)
     )

@@ -6,12 +6,16 @@ step before left in the lake, the warehouse or the day's folder, and can be call
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
-from majors_alts_monitor.config import load_config
+from majors_alts_monitor.config import MonitorConfig, load_config
 from majors_alts_monitor.data_io import (
     check_range,
     dbt_artifacts,
@@ -19,10 +23,11 @@ from majors_alts_monitor.data_io import (
     open_warehouse,
     read_features,
 )
+from majors_alts_monitor.errors import DayBusyError
 from majors_alts_monitor.gate import GateReport, judge_marts
 from majors_alts_monitor.mail_report import write_mail
-from majors_alts_monitor.outputs import read_manifest
-from majors_alts_monitor.run import Request, run_backtest
+from majors_alts_monitor.outputs import is_run_of, read_manifest
+from majors_alts_monitor.run import Request, run_backtest, run_id_of
 from pipeline_kit import atomic, paths, warehouse
 from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import parse_day
@@ -34,12 +39,42 @@ def day_folder(asof: date) -> Path:
     return paths.data_dir() / "runs" / "daily" / f"dt={asof}"
 
 
+def day_config() -> MonitorConfig:
+    """Return the production configuration: ``MAM_CONFIG``, or the shipped one."""
+    return load_config(configured_file())
+
+
+def configured_file() -> Path | None:
+    """Return ``MAM_CONFIG``, or null for the shipped ``config.yaml``."""
+    named = os.environ.get("MAM_CONFIG")
+    return Path(named) if named else None
+
+
+@contextmanager
+def day_lock(day: date) -> Iterator[None]:
+    """Hold the day for one process, so that two runs of it never write to one folder.
+
+    Raises
+    ------
+    DayBusyError
+        If another process holds it.
+    """
+    folder = paths.data_dir() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"daily.{day}").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise DayBusyError(f"{day}: another run works on this day; wait for its end") from e
+        yield
+
+
 def build_day(asof: str) -> Path:
     """Build the day's warehouse and its lineage page; nothing is published yet."""
     day = parse_day(asof, "asof")
     lake = open_lake(paths.lake_dir())
     check_range(lake, lake.facts.first_day, day)
-    built = open_warehouse(lake, load_config(), None)
+    built = open_warehouse(lake, day_config(), None)
     warehouse.generate_docs(
         built, dbt_artifacts(built), day_folder(day) / "dbt_docs" / "index.html"
     )
@@ -57,7 +92,7 @@ def gate_day(asof: str) -> GateReport:
         If a critical expectation failed; nothing was published.
     """
     day = parse_day(asof, "asof")
-    built = open_warehouse(open_lake(paths.lake_dir()), load_config(), None)
+    built = open_warehouse(open_lake(paths.lake_dir()), day_config(), None)
     report = judge_marts(built, day, day_folder(day) / "dq" / "gate2.json")
     atomic.write_text(_warnings_file(day), readable_json(list(report.warnings)))
     warehouse.publish(built, day, paths.warehouse_dir() / "current.duckdb")
@@ -83,12 +118,18 @@ def run_day(asof: str) -> Path:
         command="run",
         start=first_day_reported(day),
         end=day,
-        config=load_config(),
+        config=day_config(),
         lake=paths.lake_dir(),
         out=folder,
         known_at=None,
     )
-    run_backtest(request)
+    with day_lock(day):
+        if not is_run_of(folder, run_id_of(request, open_lake(request.lake))):
+            run_backtest(request)
+        return _write_mail(day, folder)
+
+
+def _write_mail(day: date, folder: Path) -> Path:
     run_id = str(read_manifest(folder)["run_id"])
     address = Bucket().locate(bucket_key(day, run_id))
     write_mail(folder, day_folder(day) / "mail", address, gate_warnings(day))
@@ -103,7 +144,7 @@ def bucket_key(day: date, run_id: str) -> str:
 def first_day_reported(asof: date) -> date:
     """Return the first day whose features are all there; the lake's first day if none is."""
     lake = open_lake(paths.lake_dir())
-    features = read_features(open_warehouse(lake, load_config(), None))
+    features = read_features(open_warehouse(lake, day_config(), None))
     valid = features.index[features["valid"].fillna(value=False).astype(bool)]
     usable = [day.date() for day in valid[:1] if day.date() <= asof]
     return usable[0] if usable else min(lake.facts.first_day + timedelta(days=1), asof)

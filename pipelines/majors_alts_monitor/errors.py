@@ -13,6 +13,8 @@ Every error a caller may want to catch descends from one of the two branches of
         ├── IdentityError           1   a day's parts do not add up to its result
         ├── LedgerError             1   the trial ledger was altered
         ├── GateError               1   gate 2 found what must not be published
+        ├── DayBusyError            1   another process works on the same day
+        ├── CausalityError          1   a past day depends on its future
         └── ReproductionError       1   a run could not be rebuilt to the same bytes
 """
 
@@ -47,6 +49,10 @@ class IdentityError(DataProblem):
     """A day's parts do not add up to its result."""
 
 
+class DayBusyError(DataProblem):
+    """Another process works on the same day."""
+
+
 class LedgerError(DataProblem):
     """The trial ledger was altered or is broken."""
 
@@ -57,3 +63,7 @@ class ReproductionError(DataProblem):
 
 class GateError(DataProblem):
     """Gate 2 found something in the marts that must not be published."""
+
+
+class CausalityError(DataProblem):
+    """A table or decision of a past day depends on what came after it."""

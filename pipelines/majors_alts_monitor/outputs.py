@@ -151,6 +151,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from e
 
 
+def is_run_of(folder: Path, run_id: str) -> bool:
+    """Return whether ``folder`` holds the finished run ``run_id``."""
+    try:
+        return str(read_manifest(folder)["run_id"]) == run_id
+    except TableContractError:
+        return False
+
+
 def csv_text(frame: pd.DataFrame) -> str:
     r"""Return a frame as the contract's CSV.
 

@@ -19,14 +19,16 @@ import pandas as pd
 
 from majors_alts_monitor import outputs
 from majors_alts_monitor.config import MonitorConfig, effective_values, load_config
-from majors_alts_monitor.errors import ConfigError, TableContractError
-from majors_alts_monitor.run import Request, run_backtest
+from majors_alts_monitor.data_io import open_lake
+from majors_alts_monitor.errors import ConfigError
+from majors_alts_monitor.run import Request, run_backtest, run_id_of
 from majors_alts_monitor.statistics import automatic_block, estimate_overfitting, superior_ability
 from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
 
 LEADERBOARD: Final = "leaderboard.csv"
 OVERFITTING: Final = "overfitting.json"
 ID_LENGTH: Final = 16
+MAX_NAME: Final = 120
 SPA_REPS: Final = 1000
 MIN_DAYS_FOR_PBO: Final = 32
 KPI_COLUMNS: Final = (
@@ -77,8 +79,9 @@ def plan_sweep(
     lake: Path,
     known_at: datetime | None,
     max_runs: int,
+    inputs: str = "",
 ) -> Sweep:
-    """Return a sweep whose id follows from what it runs.
+    """Return a sweep whose id follows from what it runs, and on which ``inputs``.
 
     Raises
     ------
@@ -96,6 +99,7 @@ def plan_sweep(
     if repeated:
         raise ConfigError(f"sweep: two members are called {repeated[0]}; give them other values")
     identity = {
+        "inputs": inputs,
         "start": str(start),
         "end": str(end),
         "known_at": known_at.isoformat() if known_at else None,
@@ -120,27 +124,39 @@ def expand(
     members = []
     for values in itertools.product(*(lists[key] for key in keys)):
         own = [f"{key}={canonical_json(v)}" for key, v in zip(keys, values, strict=True)]
-        name = ",".join(own).replace('"', "").replace("/", "_") or "single"
-        members.append(Member(name, load_config(config, [*overrides, *own])))
+        members.append(Member(_member_name(own), load_config(config, [*overrides, *own])))
     return members
+
+
+def _member_name(settings: Sequence[str]) -> str:
+    """Return a folder name: readable, one path component, short enough for any file system."""
+    text = ",".join(settings).replace('"', "").replace("/", "_") or "single"
+    if len(text) <= MAX_NAME:
+        return text
+    return f"{text[:MAX_NAME]}~{sha256_text(text)[:8]}"
 
 
 def run_member(sweep: Sweep, number: int, folder: Path) -> Path:
     """Run one member into ``folder/members/NAME`` unless it is there, and return its folder."""
-    member = sweep.members[number]
-    destination = folder / "members" / member.name
-    if _is_done(destination, member):
+    request = member_request(sweep, number, folder)
+    destination = folder / "members" / sweep.members[number].name
+    if outputs.is_run_of(destination, run_id_of(request, open_lake(sweep.lake))):
         return destination
-    request = Request(
+    return run_backtest(request)
+
+
+def member_request(sweep: Sweep, number: int, folder: Path) -> Request:
+    """Return the backtest that a member stands for; ``run_id_of`` gives its id beforehand."""
+    member = sweep.members[number]
+    return Request(
         command="run",
         start=sweep.start,
         end=sweep.end,
         config=member.config,
         lake=sweep.lake,
-        out=destination,
+        out=folder / "members" / member.name,
         known_at=sweep.known_at,
     )
-    return run_backtest(request)
 
 
 def collect(sweep: Sweep, folder: Path) -> pd.DataFrame:
@@ -213,11 +229,3 @@ def overfitting(returns: pd.DataFrame, sweep_id: str) -> dict[str, Any]:
         )
         verdict["spa_p"] = spa["consistent"]
     return verdict
-
-
-def _is_done(destination: Path, member: Member) -> bool:
-    try:
-        manifest = outputs.read_manifest(destination)
-    except TableContractError:
-        return False
-    return bool(manifest["config"] == effective_values(member.config))

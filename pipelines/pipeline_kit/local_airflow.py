@@ -3,7 +3,8 @@
 ``python -m pipeline_kit.local_airflow run [--asof D] [--lake DIR]`` prepares ``.airflow`` inside
 the checkout (SQLite, one JWT secret, nothing of the user's home) and runs ``daily_signal`` end to
 end. Without a lake and without ``COINGLASS_API_KEY`` it starts the bundled vendor server on
-loopback and fetches from that. ``... ui`` starts a standalone Airflow on 127.0.0.1.
+loopback and fetches from that. ``... ui`` starts a standalone Airflow on 127.0.0.1. ``... clean``
+removes old rows of Airflow's own tables.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +30,7 @@ from pipeline_kit.errors import DataProblem, UsageProblem
 
 PORT: Final = 8080
 STOP_S: Final = 20
+LEAST_DAYS: Final = 7
 SANDBOX_FLAGS: Final = ("--port", "0", "--assets", "60", "--days", "1100", "--rate", "100000")
 SANDBOX_SETTINGS: Final = {
     "COINGLASS_API_KEY": "sandbox-standard",
@@ -50,12 +53,16 @@ class LocalRunError(DataProblem):
 def main(argv: Sequence[str]) -> None:
     """Run the command line."""
     parser = Parser(prog="python -m pipeline_kit.local_airflow", description=__doc__)
-    parser.add_argument("what", choices=("run", "ui"))
+    parser.add_argument("what", choices=("run", "ui", "clean"))
     parser.add_argument("--asof", default="", help="UTC day; default: the last complete one")
     parser.add_argument("--lake", default="", help="lake to import instead of fetching")
+    parser.add_argument("--days", type=int, default=90, help="of clean: keep what is younger")
     flags = parser.parse_args(argv)
     if flags.what == "ui":
         serve_ui()
+        return
+    if flags.what == "clean":
+        clean_metadata(flags.days)
         return
     asof = parse_day(flags.asof, "ASOF") if flags.asof else last_complete_day(now_utc())
     lake = str(Path(flags.lake).resolve()) if flags.lake else ""
@@ -78,7 +85,9 @@ def airflow_environment() -> dict[str, str]:
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": "4",
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        # A task may not see Airflow's own connection, so another database has a name of its own.
+        "DATABASE__SQL_ALCHEMY_CONN": os.environ.get("MAM_AIRFLOW_DB")
+        or f"sqlite:///{home / 'airflow.db'}",
         "API_AUTH__JWT_SECRET": secret.read_text("utf-8").strip(),
         "API__HOST": "127.0.0.1",
         "API__PORT": str(PORT),
@@ -125,6 +134,8 @@ def serve_ui() -> None:
     environment = airflow_environment()
     home = Path(environment["AIRFLOW_HOME"])
     passwords = home / "simple_auth_manager_passwords.json.generated"
+    _migrate(environment, home)
+    _import_pools(environment)
     process = subprocess.Popen([*_airflow(), "standalone"], env=environment, start_new_session=True)
     _say(f"Airflow: http://127.0.0.1:{PORT}, user and password in {passwords}; Ctrl-C stops it")
     with contextlib.suppress(KeyboardInterrupt):
@@ -132,6 +143,23 @@ def serve_ui() -> None:
     # Standalone leaves its children behind, so the whole group is ended.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
+
+
+def clean_metadata(days: int) -> None:
+    """Remove what Airflow remembers of itself that is older than ``days``.
+
+    Raises
+    ------
+    UsageProblem
+        If fewer than 7 days would be kept.
+    LocalRunError
+        If the command fails.
+    """
+    if days < LEAST_DAYS:
+        raise UsageProblem(f"--days {days} is below {LEAST_DAYS}; keep more")
+    before = (now_utc() - timedelta(days=days)).isoformat()
+    _call(["db", "clean", "--clean-before-timestamp", before, "--skip-archive", "--yes"])
+    _say(f"metadata before {before} removed")
 
 
 def _airflow() -> list[str]:
@@ -145,12 +173,26 @@ def _migrate(environment: dict[str, str], home: Path) -> None:
     if mark.is_file() and mark.read_text("utf-8") == lock:
         return
     _say("preparing an embedded Airflow (once)")
+    _call(["db", "migrate"], environment)
+    atomic.write_text(mark, lock)
+
+
+def _import_pools(environment: dict[str, str]) -> None:
+    """Give the tasks the pools they name; a task of an unknown pool would wait for ever."""
+    _call(["pools", "import", str(paths.project_root() / "docker" / "pools.json")], environment)
+
+
+def _call(command: list[str], environment: dict[str, str] | None = None) -> None:
     done = subprocess.run(
-        [*_airflow(), "db", "migrate"], env=environment, capture_output=True, text=True, check=False
+        [*_airflow(), *command],
+        env=environment or airflow_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
-        raise LocalRunError(f"airflow db migrate: {done.stderr.strip()[-300:]}")
-    atomic.write_text(mark, lock)
+        words = " ".join(command[:2])
+        raise LocalRunError(f"airflow {words}: {done.stderr.strip()[-300:]}")
 
 
 @contextlib.contextmanager
@@ -227,7 +269,8 @@ def _summary(asof: str) -> None:
     key = pointer["path"]
     if pointer["asof"] != asof:
         _say(f"latest stays at {pointer['asof']}, which is later than {asof}")
-        key = next((k.rsplit("/", 1)[0] for k in bucket.keys(f"runs/daily/dt={asof}")), key)
+        runs = (k for k in bucket.keys(f"runs/daily/dt={asof}") if k.endswith("/manifest.json"))
+        key = next((k.removesuffix("/manifest.json") for k in runs), key)
     signal = json.loads(bucket.get(f"{key}/signals_today.json") or b"{}")
     _say("")
     _say(f"{asof}  {signal['regime']}  score {signal['score']:+.2f}  {signal['action']}")

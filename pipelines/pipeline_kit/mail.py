@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import smtplib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from email.message import EmailMessage
@@ -45,14 +45,17 @@ class Message:
     html: str
     images: Mapping[str, bytes] = field(default_factory=dict)
     """PNG by file name; the HTML shows them as ``cid:NAME``."""
+    folder: str = ""
+    """Below the outbox, where there is no server; the day's report lies at its top."""
 
 
 class Mailer:
-    """Sends messages to everyone in ``MAM_REPORT_RECIPIENTS``."""
+    """Sends messages to ``recipients``, by default everyone in ``MAM_REPORT_RECIPIENTS``."""
 
-    def __init__(self) -> None:
+    def __init__(self, recipients: Sequence[str] = ()) -> None:
         listed = os.environ.get("MAM_REPORT_RECIPIENTS") or DEFAULT_RECIPIENT
-        self._recipients = [name.strip() for name in listed.split(",") if name.strip()]
+        named = recipients or listed.split(",")
+        self._recipients = [name.strip() for name in named if name.strip()]
         self._url = urlsplit(os.environ.get("MAM_SMTP_URL") or "")
         if self._url.scheme not in {"", "smtp", "smtps"}:
             raise UsageProblem("MAM_SMTP_URL: must start with smtp:// or smtps://")
@@ -73,18 +76,19 @@ class Mailer:
             )
             if mark.is_file():
                 continue
-            self._send(build_message(message, recipient))
+            self._send(build_message(message, recipient), message.folder)
             atomic.write_text(
                 mark, readable_json({"message_id": message.message_id, "recipient": recipient})
             )
             served.append(recipient)
         return served
 
-    def _send(self, mail: EmailMessage) -> None:
+    def _send(self, mail: EmailMessage, folder: str) -> None:
         if not self._url.scheme:
-            name = sha256_text(str(mail["To"]))[:8]
-            day = str(mail["X-Day"])
-            atomic.write_bytes(self._outbox / f"{day}.{name}.eml", mail.as_bytes())
+            # One report a day and recipient; of anything else, every message is kept.
+            name = sha256_text(str(mail["Message-ID"] if folder else mail["To"]))[:8]
+            file = self._outbox / folder / f"{mail['X-Day']}.{name}.eml"
+            atomic.write_bytes(file, mail.as_bytes())
             return
         try:
             with _connect(self._url) as server:

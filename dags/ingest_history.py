@@ -1,0 +1,66 @@
+"""Fetch one day's partition from the vendors into the lake.
+
+`airflow backfill create --dag-id ingest_history --from-date D --to-date D` fills a range, one run
+a day. Unpaused it also fetches every day again at 04:00 UTC, which catches what vendors published
+or revised late; nothing is ever removed. On failure, start at
+`docs/runbooks/ingest_history_failed.md`.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import (
+    DAG,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    task,
+)
+
+A_PERSON_MUST_EDIT = ["pipeline_kit.errors.UsageProblem"]
+SOURCES = ["coinglass", "coingecko", "binance"]
+
+
+def alert(context):
+    """Report a failed task; one message per incident."""
+    from pipeline_kit.alerts import task_failed
+
+    task_failed(context)
+
+
+with DAG(
+    dag_id="ingest_history",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 4 * * *", timezone="UTC"),
+    start_date=datetime(2019, 1, 1, tzinfo=UTC),
+    catchup=False,
+    # The lake has one writer; more runs would only wait for each other.
+    max_active_runs=1,
+    params={
+        "sources": Param(
+            SOURCES, type="array", items={"type": "string", "enum": SOURCES}, minItems=1
+        )
+    },
+    default_args={
+        "retries": 4,
+        "retry_delay": timedelta(minutes=2),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=30),
+        "retry_policy": ExceptionRetryPolicy(
+            rules=[RetryRule(A_PERSON_MUST_EDIT, RetryAction.FAIL)]
+        ),
+        "execution_timeout": timedelta(minutes=30),
+        "on_failure_callback": alert,
+    },
+    tags=["production"],
+):
+
+    @task(pool="vendors")
+    def ingest(day: str, params: dict | None = None) -> None:
+        """``python -m lake_ingest.fetch --start DAY --end DAY --sources ...``; gate 1 inside."""
+        from lake_ingest.fetch import fetch_days
+
+        fetch_days(day, day, sources=params["sources"])
+
+    ingest("{{ data_interval_start | ds }}")

@@ -1,0 +1,275 @@
+"""A backtest over any range, or a sweep of them: what the tasks of ``backfill_backtest`` call.
+
+Flow: ``params -> plan_backfill -> run_planned, one a task -> collect_backfill -> bucket``. The plan
+is a file in ``MAM_DATA_DIR/runs/backtests/<sweep_id>``, so tasks pass nothing but its id. It pins
+the sealed lake by hard links: a daily run or a compaction in between changes no member.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from majors_alts_monitor import outputs
+from majors_alts_monitor.comparison_report import comparison_html, comparison_text
+from majors_alts_monitor.config import Frozen
+from majors_alts_monitor.daily import configured_file
+from majors_alts_monitor.data_io import check_range, open_lake
+from majors_alts_monitor.errors import ConfigError
+from majors_alts_monitor.run import run_id_of
+from majors_alts_monitor.sweep import (
+    LEADERBOARD,
+    OVERFITTING,
+    Sweep,
+    collect,
+    expand,
+    member_request,
+    plan_sweep,
+    run_member,
+)
+from pipeline_kit import atomic, paths
+from pipeline_kit.bucket import Bucket
+from pipeline_kit.calendar import parse_instant
+from pipeline_kit.lake import MANIFEST, read_manifest
+from pipeline_kit.mail import Mailer, Message
+from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
+
+MOST_RUNS: Final = 512
+"""Hard cap of one sweep, whatever ``max_runs`` says."""
+
+
+class BackfillParams(Frozen):
+    """The form of ``backfill_backtest``, checked a second time."""
+
+    start: date
+    end: date
+    config: str | None = None
+    """YAML on the worker; null: the production configuration."""
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    """Dotted key to value."""
+    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    """Dotted key to the values to try; every combination is one member."""
+    known_at: str | None = None
+    max_runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] = 64
+    email_to: list[str] = Field(default_factory=list)
+    dry_run: bool = False
+
+    @field_validator("email_to")
+    @classmethod
+    def _addresses(cls, value: list[str]) -> list[str]:
+        for address in value:
+            if "@" not in address or any(c.isspace() for c in address):
+                raise ValueError(f"{address!r} is not a mail address")
+        return value
+
+    @model_validator(mode="after")
+    def _range_and_lists(self) -> BackfillParams:
+        if self.start > self.end:
+            raise ValueError(f"start {self.start} is after end {self.end}")
+        for key, values in self.sweep.items():
+            if not values:
+                raise ValueError(f"sweep.{key}: an empty list runs nothing")
+            if key in self.overrides:
+                raise ValueError(f"{key} is in overrides and in sweep; keep one")
+        return self
+
+
+def read_params(values: Mapping[str, Any]) -> BackfillParams:
+    """Return validated parameters.
+
+    Raises
+    ------
+    ConfigError
+        If one is unknown (the nearest known one is named) or its value is wrong.
+
+    Examples
+    --------
+    >>> read_params({"start": "2024-01-01", "end": "2024-02-01"}).max_runs
+    64
+    >>> read_params({"start": "2024-01-01", "end": "2024-02-01", "swep": {}})
+    Traceback (most recent call last):
+        ...
+    majors_alts_monitor.errors.ConfigError: backfill_backtest: no param swep; did you mean sweep?
+    """
+    known = list(BackfillParams.model_fields)
+    for name in sorted(set(values) - set(known)):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+        raise ConfigError(f"backfill_backtest: no param {name}{hint}")
+    try:
+        return BackfillParams.model_validate(dict(values))
+    except ValidationError as e:
+        first = e.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "params"
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"backfill_backtest: {key}: {message}") from e
+
+
+def plan_backfill(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the plan of a sweep and return it: id, members with run ids, and what is left to do.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter or a configuration key is wrong, or the sweep is too large.
+    RangeError
+        If a day lies outside the lake.
+    """
+    params = read_params(values)
+    lake = open_lake(paths.lake_dir())
+    check_range(lake, params.start, params.end)
+    inputs = sha256_text(canonical_json(dict(lake.facts.content_sha256)))
+    sweep = _sweep(params, paths.lake_dir(), inputs)
+    folder = sweep_folder(sweep.sweep_id)
+    if not params.dry_run:
+        pin_lake(paths.lake_dir(), folder / "lake")
+    members = []
+    for number, member in enumerate(sweep.members):
+        request = member_request(sweep, number, folder)
+        run_id = run_id_of(request, lake)
+        is_finished = outputs.is_run_of(folder / "members" / member.name, run_id)
+        members.append({"name": member.name, "run_id": run_id, "is_finished": is_finished})
+    n_days = (params.end - params.start).days + 1
+    plan = {
+        "sweep_id": sweep.sweep_id,
+        "inputs": inputs,
+        "params": params.model_dump(mode="json"),
+        "members": members,
+        "n_members": len(members),
+        "n_to_run": sum(not member["is_finished"] for member in members),
+        "member_days": len(members) * n_days,
+        "bucket": Bucket().locate(bucket_key(sweep.sweep_id)),
+    }
+    atomic.write_text(
+        folder / ("dry_run.json" if params.dry_run else "plan.json"), readable_json(plan)
+    )
+    return plan
+
+
+def describe_backfill(plan: Mapping[str, Any]) -> list[str]:
+    """Return the plan as lines for a person."""
+    lines = [
+        f"sweep {plan['sweep_id']}: {plan['n_members']} members, {plan['n_to_run']} to run, "
+        f"{plan['member_days']} days in all",
+        f"to be published at {plan['bucket']}",
+    ]
+    for member in plan["members"]:
+        state = "finished" if member["is_finished"] else "to run"
+        lines.append(f"  {member['run_id']}  {state:<9} {member['name']}")
+    return lines
+
+
+def run_planned(sweep_id: str, number: int) -> str:
+    """Run one member of a planned sweep unless it is finished, and return its name."""
+    sweep, folder = _planned(sweep_id)
+    run_member(sweep, number, folder)
+    return sweep.members[number].name
+
+
+def collect_backfill(sweep_id: str) -> str:
+    """Compare the members, publish the sweep, mail it if asked, and return its address."""
+    sweep, folder = _planned(sweep_id)
+    plan = _plan(folder)
+    board = collect(sweep, folder)
+    verdict = json.loads((folder / OVERFITTING).read_text("utf-8"))
+    (folder / "comparison.html").write_text(comparison_html(plan, board, verdict), "utf-8")
+    (folder / "comparison.txt").write_text(comparison_text(plan, board, verdict), "utf-8")
+    bucket, key = Bucket(), bucket_key(sweep_id)
+    for member in sweep.members:
+        bucket.put_folder(f"{key}/members/{member.name}", folder / "members" / member.name)
+    for name in (OVERFITTING, "comparison.html", "comparison.txt", LEADERBOARD, "plan.json"):
+        bucket.put(f"{key}/{name}", (folder / name).read_bytes())
+    _mail(plan, folder)
+    return bucket.locate(key)
+
+
+def sweep_folder(sweep_id: str) -> Path:
+    """Return the working folder of a sweep."""
+    if not sweep_id.isalnum():
+        raise ConfigError(f"sweep id {sweep_id!r} is not one of ours")
+    return paths.data_dir() / "runs" / "backtests" / sweep_id
+
+
+def bucket_key(sweep_id: str) -> str:
+    """Return where a sweep is published, ``runs/backtests/<sweep_id>``."""
+    return f"runs/backtests/{sweep_id}"
+
+
+def pin_lake(lake: Path, pinned: Path) -> Path:
+    """Hold a sealed snapshot in ``pinned`` by hard links; the manifest goes last.
+
+    A file system without hard links gets copies. What is pinned already stays.
+    """
+    manifest = read_manifest(lake)
+    if manifest is None or (pinned / MANIFEST).is_file():
+        return pinned if manifest else lake
+    for entry in manifest["tables"].values():
+        for file in entry["files"]:
+            target = pinned / file["path"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                os.link(lake / file["path"], target)
+            except OSError:
+                shutil.copyfile(lake / file["path"], target)
+    atomic.write_text(pinned / MANIFEST, readable_json(manifest))
+    return pinned
+
+
+def _sweep(params: BackfillParams, lake: Path, inputs: str) -> Sweep:
+    config = Path(params.config) if params.config else configured_file()
+    overrides = [f"{key}={canonical_json(value)}" for key, value in params.overrides.items()]
+    known_at: datetime | None = (
+        parse_instant(params.known_at, "known_at") if params.known_at else None
+    )
+    n_members = 1
+    for listed in params.sweep.values():
+        n_members *= len(listed)
+    if n_members > params.max_runs:
+        # Counted before it is expanded: a product of long lists would not fit into memory.
+        raise ConfigError(f"sweep: {n_members} members, max_runs is {params.max_runs}")
+    members = expand(config, overrides, params.sweep)
+    return plan_sweep(members, params.start, params.end, lake, known_at, params.max_runs, inputs)
+
+
+def _planned(sweep_id: str) -> tuple[Sweep, Path]:
+    folder = sweep_folder(sweep_id)
+    plan = _plan(folder)
+    params = BackfillParams.model_validate(plan["params"])
+    pinned = folder / "lake"
+    sweep = _sweep(params, pinned if pinned.is_dir() else paths.lake_dir(), plan["inputs"])
+    if sweep.sweep_id != sweep_id:
+        raise ConfigError(f"sweep {sweep_id}: its configuration changed since the plan; plan again")
+    return sweep, folder
+
+
+def _plan(folder: Path) -> dict[str, Any]:
+    try:
+        plan: dict[str, Any] = json.loads((folder / "plan.json").read_text("utf-8"))
+    except OSError as e:
+        raise ConfigError(f"{folder}: no plan; run the task plan first") from e
+    return plan
+
+
+def _mail(plan: Mapping[str, Any], folder: Path) -> None:
+    recipients = plan["params"]["email_to"]
+    if not recipients:
+        return
+    day = date.fromisoformat(plan["params"]["end"])
+    message = Message(
+        message_id=f"{plan['sweep_id']}.sweep",
+        day=day,
+        subject=f"[OK] backtest {plan['sweep_id']}: {plan['n_members']} members",
+        text=(folder / "comparison.txt").read_text("utf-8"),
+        html=(folder / "comparison.html").read_text("utf-8"),
+        folder="backtests",
+    )
+    Mailer(recipients).send_once(message)
