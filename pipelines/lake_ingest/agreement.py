@@ -245,12 +245,16 @@ def _level_jumps(con: duckdb.DuckDBPyConnection, table: Table, factor: float) ->
             f" (select (asset_id, date) from marked_fact_price where {_FRESH})"
         )
     query = f"""
-        with levels as (
+        with everything as (
             select row_id, asset_id, date, source, {value} as level, {_FRESH} as is_fresh
             from marked_{name} where {value} > 0 and verdict <> 'outranked'
             union all
             select null, asset_id, date, source, {value}, false from newest_{name}
             anti join marked_{name} using (asset_id, date, source)
+        ),
+        levels as (
+            select * from everything
+            semi join (select asset_id from marked_{name} where {_FRESH}) using (asset_id)
         ),
         prices as (select asset_id, date, max(close) as close from ({prices}) group by all),
         priced as (select * from levels left join prices using (asset_id, date)),

@@ -258,16 +258,17 @@ def _refuse_mixture(job: _Job, snapshot: Snapshot) -> None:
 
 def _inspect(con: duckdb.DuckDBPyConnection, job: _Job, staged: Sequence[str]) -> _Inspection:
     inspection = _Inspection(pd.DataFrame({name: [] for name in _HELD}))
-    held = [inspection.held]
+    held, fresh = [inspection.held], []
     for name in staged:
         found = con.execute(f"select count(*) from staged_{name}").fetchone()  # noqa: S608
         inspection.rows[name] = int(found[0]) if found else 0
         if job.is_judged:
             rows = versions.fresh_rows(con, TABLES[name])
+            fresh += [name] if len(rows) else []
             inspection.findings[name] = gate.inspect(TABLES[name], rows)
             held.append(gate.held_back(TABLES[name], rows, inspection.findings[name]))
     if job.is_compared:
-        held.append(agreement.disagreements(con, list(staged)))
+        held.append(agreement.disagreements(con, fresh))
     whole = pd.concat([frame for frame in held if len(frame)] or held[:1], ignore_index=True)
     inspection.held = whole.drop_duplicates(["table", "row_id"]).reset_index(drop=True)
     return inspection
@@ -410,10 +411,10 @@ def _stale(
         if name in appended:
             days += f" union all select max(day) from settled_{name}"  # noqa: S608
         found = con.execute(f"select max(newest) from ({days})").fetchone()  # noqa: S608
-        limit = load_contracts().datasets[name].warn_after_days
         newest = found[0] if found else None
-        if newest is not None and limit is not None and (complete - newest).days > limit:
-            lines.append(f"{name}: newest day {newest}, last complete day {complete}")
+        word = load_contracts().datasets[name].age_word((complete - newest).days) if newest else ""
+        if word:
+            lines.append(f"{name}: {word}, newest day {newest}, last complete day {complete}")
     return lines
 
 

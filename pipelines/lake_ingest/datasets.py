@@ -89,6 +89,12 @@ class Dataset(_Frozen):
         """Return 0 for the best source; one that is not listed comes after all of them."""
         return self.sources.index(source) if source in self.sources else len(self.sources)
 
+    def age_word(self, days: int) -> str:
+        """Return "late" or "stale" for a newest day that is so many days behind, else nothing."""
+        if self.error_after_days is not None and days > self.error_after_days:
+            return "stale"
+        return "late" if self.warn_after_days is not None and days > self.warn_after_days else ""
+
 
 class Quarantine(_Frozen):
     """How much may be held back before nothing is sealed at all."""

@@ -194,11 +194,15 @@ def test_an_unusual_value_is_stored_and_reported():
 
 
 def test_stale_content_is_reported():
-    late = datetime(2024, 1, 25, 0, 50, tzinfo=UTC)
+    report = put(facts(), now=datetime(2024, 1, 22, 0, 50, tzinfo=UTC))
+    assert report.warnings == ()
 
-    report = put(facts(), now=late)
+    late = put({}, now=datetime(2024, 1, 23, 0, 50, tzinfo=UTC))
+    stale = put({}, now=datetime(2024, 1, 25, 0, 50, tzinfo=UTC))
 
-    assert "fact_price: newest day 2024-01-20, last complete day 2024-01-24" in report.warnings
+    days = "newest day 2024-01-20, last complete day 2024-01"
+    assert f"fact_price: late, {days}-22" in late.warnings
+    assert f"fact_price: stale, {days}-24" in stale.warnings
 
 
 def test_synthetic_rows_and_real_ones_never_share_a_lake():
