@@ -1,4 +1,5 @@
-{# A measure as a double; NaN means missing. #}
+{# A measure as a double; NaN means missing. A comparison with NaN would be folded away by file
+   statistics, which leave NaN out, so it is asked for by name. #}
 {% macro number(column) -%}
-    nullif(cast({{ column }} as double), cast('nan' as double))
+    case when not isnan(cast({{ column }} as double)) then cast({{ column }} as double) end
 {%- endmacro %}
