@@ -123,6 +123,7 @@ class Collector:
         self._coingecko_floor = coingecko_floor
         self._advance = advance
         self._is_derivatives_only = is_derivatives_only
+        self._binance_failure: VendorError | None = None
         self._got = Collected()
 
     def collect(self, jobs: Sequence[Job], sources: Collection[str]) -> Collected:
@@ -194,6 +195,7 @@ class Collector:
             self._got.contracts = {c.symbol: c for c in _contracts(frame)}
         except VendorError as e:
             self._got.failures.append(e)
+            self._binance_failure = e
         workers = self._settings.vendors.binance.workers
         contracts = self._got.contracts
         gone = {job for job in jobs if contracts is not None and job.identity not in contracts}
@@ -212,7 +214,8 @@ class Collector:
     def _run_binance(self, job: Job) -> Series:
         contracts = self._got.contracts
         contract = (contracts or {}).get(job.identity)
-        error: VendorError | None = None
+        # Without the listing the archive still has the past, and others the newest days.
+        error = self._binance_failure
         if contract is not None:
             if contract.listed_on > job.last_day:
                 return Series(job, was_asked=False, is_live=False)

@@ -283,6 +283,11 @@ def _report(
             _say(f"lake: {table}: {added} new rows, {revised} revised")
         for line in _restatement_lines(report.restatements):
             _say(line)
+        if len(report.quarantined):
+            _say(
+                f"quarantined: {len(report.quarantined)} rows; review them with"
+                f" python -m lake_ingest.quarantine show {run.run_id}"
+            )
         for warning in report.warnings:
             _say(f"warning: {warning}")
         record |= {

@@ -435,6 +435,20 @@ def test_where_binance_is_blocked_coinglass_serves_the_same_pairs(
     assert wrong.empty
 
 
+def test_where_only_rest_is_blocked_the_archive_has_the_past_and_coinglass_the_newest_days(
+    world: World,
+) -> None:
+    rule = {"match": {"vendor": "binance"}, "action": {"kind": "status", "status": 451}}
+
+    assert world.fetch(rule, start="2024-05-20", symbols=("BTC",)) is None
+
+    prices = best("fact_price", world.tables["fact_price"]).set_index("date")["source"]
+    assert prices["2024-05-31"] == "binance"
+    assert prices["2024-06-14"] == "coinglass"
+    settled = best("fact_funding_settlement", world.tables["fact_funding_settlement"])
+    assert settled["settled_at"].max() == pd.Timestamp("2024-06-15")
+
+
 def test_dead_vendors_are_given_up_and_end_with_exit_1(world: World) -> None:
     error = world.fetch({"action": {"kind": "reset"}})
 
