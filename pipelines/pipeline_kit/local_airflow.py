@@ -27,6 +27,7 @@ from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import last_complete_day, now_utc, parse_day
 from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.errors import DataProblem, UsageProblem
+from pipeline_kit.lake import read_manifest
 
 PORT: Final = 8080
 STOP_S: Final = 20
@@ -113,12 +114,14 @@ def run_daily_signal(asof: str, lake: str) -> None:
     LocalRunError
         If a task fails; the log says why.
     """
+    is_synthetic = not lake and not os.environ.get("COINGLASS_API_KEY")
+    keep_worlds_apart(is_synthetic=is_synthetic)
     environment = airflow_environment()
     home = Path(environment["AIRFLOW_HOME"])
     _say(f"daily_signal for {asof}" + (f" from {lake}" if lake else ""))
     _migrate(environment, home)
     with contextlib.ExitStack() as stack:
-        if not lake and not os.environ.get("COINGLASS_API_KEY"):
+        if is_synthetic:
             environment |= stack.enter_context(_sandbox(home, asof))
         log = home / f"daily_signal.{asof}.log"
         conf = json.dumps({"asof": asof, "lake": lake or None})
@@ -127,6 +130,22 @@ def run_daily_signal(asof: str, lake: str) -> None:
     if failed:
         raise LocalRunError(f"daily_signal {asof}: {failed}; see {log}")
     _summary(asof)
+
+
+def keep_worlds_apart(*, is_synthetic: bool) -> None:
+    """Move to folders of their own when the default ones hold the other kind of market.
+
+    Real and synthetic rows must not meet in one lake, nor their pointers in one bucket. Folders
+    that a person has named are left alone; a mixture there is refused by the lake itself.
+    """
+    sealed = read_manifest(paths.lake_dir())
+    if sealed is None or bool(sealed.get("is_synthetic")) == is_synthetic:
+        return
+    if os.environ.get("MAM_DATA_DIR") or os.environ.get("MAM_BUCKET_URI"):
+        return
+    kind = "synthetic" if is_synthetic else "real"
+    os.environ |= {"MAM_DATA_DIR": f"data/{kind}", "MAM_BUCKET_URI": f"file://./output/{kind}"}
+    _say(f"./data holds another kind of market: using ./data/{kind} and ./output/{kind}")
 
 
 def serve_ui() -> None:
