@@ -7,8 +7,12 @@ rename; on S3 it is one atomic request, and the pointer's guard is a conditional
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,6 +25,7 @@ from pipeline_kit.manifest import readable_json
 
 MANIFEST: Final = "manifest.json"
 SCHEMES: Final = ("file", "s3")
+PUT_ATTEMPTS: Final = 8
 
 
 class BucketError(DataProblem):
@@ -68,7 +73,9 @@ class Bucket:
     def get(self, key: str) -> bytes | None:
         """Return the content of ``key``, or None where there is none."""
         try:
-            content: bytes = self._path(key).read_bytes()
+            path = self._path(key)
+            # On S3 one request: UPath asks for the tag first and trips over a change in between.
+            content: bytes = path.read_bytes() if self._is_local else path.fs.cat_file(path.path)
         except FileNotFoundError:
             return None
         except OSError as e:
@@ -89,10 +96,46 @@ class Bucket:
         bool
             False when an older day was refused.
         """
-        present = self.get(key)
-        if present is not None and str(json.loads(present).get("asof", "")) > day:
+        content = readable_json({**pointer, "asof": day}).encode()
+        if self._is_local:
+            with _folder_lock(self._path(key).parent, self.uri):
+                if _is_later(self.get(key), day):
+                    return False
+                self.put(key, content)
+                return True
+        for _ in range(PUT_ATTEMPTS):
+            # The tag is taken first: content that is newer than its tag makes the put fail.
+            tag = self._tag(key)
+            if _is_later(self.get(key), day):
+                return False
+            if self._put_if(key, content, tag):
+                return True
+        raise BucketError(f"{self.uri}: {key} keeps changing under us; deliver again")
+
+    def _tag(self, key: str) -> str | None:
+        """Return the tag of the object at ``key`` on S3, or None where there is none."""
+        path = self._path(key)
+        try:
+            path.fs.invalidate_cache()
+            return str(path.fs.info(path.path)["ETag"])
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise BucketError(f"{self.uri}: cannot read {key}: {e}; check rights") from e
+
+    def _put_if(self, key: str, content: bytes, tag: str | None) -> bool:
+        """Replace ``key`` on S3 only while it has ``tag``; with None, only while it is absent."""
+        path = self._path(key)
+        name, _, inner = path.path.partition("/")
+        condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+        try:
+            path.fs.call_s3("put_object", Bucket=name, Key=inner, Body=content, **condition)
+        except FileExistsError:
             return False
-        self.put(key, readable_json({**pointer, "asof": day}).encode())
+        except OSError as e:
+            if e.errno == errno.EINVAL:  # what s3fs makes of 412 Precondition Failed
+                return False
+            raise BucketError(f"{self.uri}: cannot write {key}: {e}; check rights") from e
         return True
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -108,3 +151,22 @@ class Bucket:
         if key.startswith("/") or any(part in {"", ".", ".."} for part in parts):
             raise UsageProblem(f"bucket key {key!r} leaves its folder")
         return self._root.joinpath(*parts)
+
+
+def _is_later(pointer: bytes | None, day: str) -> bool:
+    return pointer is not None and str(json.loads(pointer).get("asof", "")) > day
+
+
+@contextmanager
+def _folder_lock(folder: Path, uri: str) -> Iterator[None]:
+    """Hold a folder for one process: reading, comparing and replacing must be one step."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as e:
+        raise BucketError(f"{uri}: cannot open {folder.name}: {e}; check rights and space") from e
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
