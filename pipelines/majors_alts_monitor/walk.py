@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from majors_alts_monitor.books import Books, apply_scale
@@ -76,6 +77,20 @@ class Walk:
     """(n_days,): after the close."""
     betas: Floats
     """(n_assets, 2): the estimates the last day's book was built on; NaN where never held."""
+    carried: Carried
+    """What the next day starts from."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """All that one day hands to the next; arrays over the market's assets."""
+
+    state: State
+    nav: float
+    age: npt.NDArray[np.int64]
+    """(n_assets,): days since each asset last had a price."""
+    betas: Floats
+    """(n_assets, 2): the estimates the book was built on."""
 
 
 def walk(market: Market, signals: Signals, books: Books, config: MonitorConfig) -> Walk:
@@ -104,7 +119,24 @@ def walk(market: Market, signals: Signals, books: Books, config: MonitorConfig) 
         positions=positions,
         nav=daily["nav"].to_numpy(),
         betas=rows[-1].traded_betas,
+        carried=walker.carried(),
     )
+
+
+def walk_on(
+    market: Market, signals: Signals, books: Books, config: MonitorConfig, carried: Carried
+) -> tuple[Decision, Carried]:
+    """Return the decision of the market's last day, and what it hands on.
+
+    The same day as ``walk`` runs, started from what the day before handed on instead of from the
+    lake's first day; the two agree to the bit.
+    """
+    tape = market_tape(market, config)
+    book = Book(tape, cost_terms(config), nav=carried.nav)
+    book.held[:], book.age[:] = carried.state.weights, carried.age
+    walker = _Walker(market, signals, books, config, book, PositionLog(tape), carried)
+    day = walker.day(len(market.dates) - 1)
+    return day.decision, walker.carried()
 
 
 def cost_terms(config: MonitorConfig) -> Terms:
@@ -205,13 +237,20 @@ class _Walker:
         config: MonitorConfig,
         book: Book,
         log: PositionLog,
+        carried: Carried | None = None,
     ) -> None:
         self._market, self._signals, self._books = market, signals, books
         self._config, self._book, self.log = config, book, log
         self._lag = config.execution.lag_days
-        self._state = State.flat(len(market.assets))
+        self._state = carried.state if carried else State.flat(len(market.assets))
         self._betas = np.full((len(market.assets), 2), np.nan)
         self._betas[list(market.major_columns)] = np.eye(2)
+        if carried:
+            self._betas = carried.betas
+
+    def carried(self) -> Carried:
+        """Return what the day after the last one run starts from."""
+        return Carried(self._state, self._book.nav, self._book.age.copy(), self._betas)
 
     def day(self, row: int) -> _Day:
         """Run one day and return what it leaves behind."""

@@ -117,7 +117,7 @@ def build(
     ) as folder:
         workspace = Path(folder)
         database = workspace / "warehouse.duckdb"
-        _create_lake_views(database, tables)
+        create_lake_views(database, tables)
         try:
             with _parse_cache(cache_dir, workspace / "target"):
                 _run_dbt(workspace, database, variables, with_tests=with_tests)
@@ -201,7 +201,7 @@ def generate_docs(built: Path, target_dir: Path, destination: Path) -> Path:
     return destination
 
 
-def _create_lake_views(database: Path, tables: Mapping[str, Sequence[Path]]) -> None:
+def create_lake_views(database: Path, tables: Mapping[str, Sequence[Path]]) -> None:
     """Create schema ``lake``: one view per lake table, over exactly the files given."""
     with duckdb.connect(str(database)) as connection:
         connection.execute("create schema lake")

@@ -1,0 +1,177 @@
+"""Run dbt's compiled models again over other rows, without starting dbt.
+
+Data flow: ``lake files -> origin -> lake views of a variant -> compiled models -> marts``. One dbt
+build leaves the SQL of every model in its ``manifest.json``; a variant of the lake then costs only
+the queries. The models are read as they are, so what is proved about the replay holds for the
+build. Everything lives in memory; ``export`` writes the marts to a file.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import duckdb
+
+from pipeline_kit.errors import WarehouseError
+from pipeline_kit.warehouse import LAKE_TABLES, create_lake_views
+
+MARTS: Final = "marts"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One compiled dbt model."""
+
+    name: str
+    schema: str
+    sql: str
+    is_view: bool
+
+    def wrapped(self, template: str) -> Model:
+        """Return the model with its query put into ``template`` at ``{model}``."""
+        return replace(self, sql=template.replace("{model}", f"({self.sql})"))
+
+
+def read_models(target_dir: Path) -> tuple[Model, ...]:
+    """Return the models of a build in an order in which each follows what it reads.
+
+    Parameters
+    ----------
+    target_dir : Path
+        The folder given to ``warehouse.build``, holding its ``manifest.json``.
+
+    Raises
+    ------
+    WarehouseError
+        If the folder has no manifest, or one without compiled models.
+    """
+    try:
+        manifest = json.loads((target_dir / "manifest.json").read_text("utf-8"))
+    except OSError as e:
+        raise WarehouseError(f"{target_dir}: no manifest.json; build the warehouse again") from e
+    nodes = {
+        name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"
+    }
+    order = TopologicalSorter(
+        {name: sorted(set(nodes[name]["depends_on"]["nodes"]) & nodes.keys()) for name in nodes}
+    )
+    return tuple(_model(nodes[name]) for name in order.static_order())
+
+
+def _model(node: Mapping[str, object]) -> Model:
+    sql, config = node.get("compiled_code"), node["config"]
+    if not isinstance(sql, str) or not isinstance(config, dict):
+        raise WarehouseError(f"{node['name']}: was not compiled; build the warehouse again")
+    return Model(
+        name=str(node["name"]),
+        schema=str(node["schema"]),
+        sql=sql,
+        is_view=config.get("materialized") == "view",
+    )
+
+
+class Replay:
+    """A DuckDB in memory: the lake's rows in ``origin``, one variant's models in ``warehouse``.
+
+    ``origin`` keeps the rows in an order of its own, by hash, so a model whose result depends on
+    the order of its input differs from the build.
+    """
+
+    def __init__(self, tables: Mapping[str, Sequence[Path]], *, threads: int = 1) -> None:
+        self.connection = duckdb.connect(
+            ":memory:", config={"threads": threads, "preserve_insertion_order": False}
+        )
+        self.connection.execute(
+            "set TimeZone = 'UTC'; set enable_progress_bar = false; attach ':memory:' as origin"
+        )
+        self.connection.execute("attach ':memory:' as warehouse")
+        with tempfile.TemporaryDirectory(prefix="replay.") as folder:
+            views = Path(folder) / "sealed_views.duckdb"
+            create_lake_views(views, tables)
+            self.connection.execute(f"attach '{views}' as sealed (read_only)")
+            for table, (required, _) in LAKE_TABLES.items():
+                key = ", ".join(list(required)[:2])
+                self.connection.execute(
+                    f"create table origin.main.{table} as "  # noqa: S608 (names of the contract)
+                    f"select * from sealed.lake.{table} order by hash({key})"
+                )
+            self.connection.execute("detach sealed")
+
+    def __enter__(self) -> Self:
+        """Return the replay itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the database."""
+        self.connection.close()
+
+    def build(self, models: Sequence[Model], variant: Mapping[str, str]) -> None:
+        """Build ``warehouse`` from a variant of the lake, in place of the one before.
+
+        Parameters
+        ----------
+        models : sequence of Model
+            In dependency order.
+        variant : mapping of lake table to query
+            Over ``origin.main.<table>``; a table left out is taken as it is.
+
+        Raises
+        ------
+        WarehouseError
+            Naming the model whose query failed.
+        """
+        run = self.connection.execute
+        run("detach warehouse")
+        run("attach ':memory:' as warehouse")
+        run("use warehouse")
+        run("create schema warehouse.lake")
+        for schema in sorted({model.schema for model in models}):
+            run(f"create schema warehouse.{schema}")
+        for table in LAKE_TABLES:
+            query = variant.get(table, f"select * from origin.main.{table}")  # noqa: S608
+            run(f"create view warehouse.lake.{table} as {query}")
+        for model in models:
+            kind = "view" if model.is_view else "table"
+            try:
+                run(f"create {kind} warehouse.{model.schema}.{model.name} as {model.sql}")
+            except duckdb.Error as e:
+                raise WarehouseError(f"replay of {model.name}: {str(e).splitlines()[0]}") from e
+        run("use memory")
+
+    def attach(self, database: Path, alias: str) -> None:
+        """Attach a DuckDB file for reading."""
+        self.connection.execute(f"attach '{database}' as {alias} (read_only)")
+
+    def detach(self, alias: str) -> None:
+        """Let go of a file that was attached."""
+        self.connection.execute(f"detach {alias}")
+
+    def export(self, file: Path) -> None:
+        """Write the marts of the last ``build`` to a new DuckDB file."""
+        self.connection.execute(f"attach '{file}' as exported; create schema exported.{MARTS}")
+        for mart in self.marts():
+            self.connection.execute(
+                f"create table exported.{MARTS}.{mart} as select * from warehouse.{MARTS}.{mart}"  # noqa: S608
+            )
+        self.connection.execute("detach exported")
+
+    def marts(self) -> list[str]:
+        """Return the marts of the last ``build``, alphabetically."""
+        found = self.connection.execute(
+            "select table_name from information_schema.tables "
+            "where table_catalog = 'warehouse' and table_schema = $1 order by 1",
+            [MARTS],
+        ).fetchall()
+        return [row[0] for row in found]

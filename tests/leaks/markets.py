@@ -1,0 +1,59 @@
+"""Markets with features, cut short, and the path the strategy takes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from majors_alts_monitor.causality import Leak, path_leaks, path_tables
+from majors_alts_monitor.config import MonitorConfig, load_config
+from majors_alts_monitor.features import PRIMARY
+from majors_alts_monitor.strategy import Strategy, run_strategy
+from majors_alts_monitor.types import Market
+from tests.fixtures.markets import simulated_market
+
+N_DAYS = 130
+Run = Callable[[Market, pd.DataFrame], Strategy]
+
+
+def config(*overrides: str) -> MonitorConfig:
+    return load_config(overrides=list(overrides))
+
+
+def market_and_features(seed: int) -> tuple[Market, pd.DataFrame]:
+    """Return a market, and z-scores that wander far enough to change regimes."""
+    market = simulated_market(N_DAYS, 9, seed=seed)
+    rng = np.random.default_rng(seed)
+    steps = rng.normal(0, 1, (N_DAYS, len(PRIMARY)))
+    smooth = pd.DataFrame(steps, index=market.dates).ewm(halflife=3).mean() * 4
+    features = smooth.set_axis(list(PRIMARY.values()), axis="columns")
+    return market, features.assign(valid=True)
+
+
+def until(market: Market, row: int) -> Market:
+    """Return the market as it was after ``row``."""
+    return type(market)(
+        **{
+            name: value[: row + 1] if isinstance(value, (np.ndarray, pd.DatetimeIndex)) else value
+            for name, value in vars(market).items()
+            if name not in {"major_columns", "is_alt"}
+        }
+    )
+
+
+def honest(market: Market, features: pd.DataFrame) -> Strategy:
+    return run_strategy(market, features, config())
+
+
+def leaks_of(run: Run, seed: int, cuts: tuple[int, ...] = (100,)) -> list[Leak]:
+    """Return what the audit finds in a way of running the strategy."""
+    market, features = market_and_features(seed)
+    whole = path_tables(run(market, features))
+    found = []
+    for row in cuts:
+        cut = market.dates[row].date()
+        lived = run(until(market, row), features.iloc[: row + 1])
+        found += path_leaks(whole, path_tables(lived), cut, "truncated")
+    return found

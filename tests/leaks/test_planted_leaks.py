@@ -1,0 +1,231 @@
+"""Each test plants one way of seeing the future, or of misdating it, and the audit must say so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from majors_alts_monitor import walk as walk_module
+from majors_alts_monitor.causality import Reference, execution_leaks, first_difference
+from majors_alts_monitor.strategy import run_strategy
+from majors_alts_monitor.types import Market
+from majors_alts_monitor.unsupervised import filter_states
+from tests.leaks.markets import config, honest, leaks_of, market_and_features
+
+SEED = 3
+
+
+def columns_of(leaks):
+    return {(leak.table, leak.column) for leak in leaks}
+
+
+# In SQL
+
+
+@pytest.mark.dbt
+def test_a_return_shifted_back_by_one_day_is_caught(bench):
+    leaky = bench.plant(
+        "fct_asset_daily",
+        "select * replace (lead(return_1d) over (partition by asset_id order by date) "
+        "as return_1d) from {model}",
+    )
+    assert ("fct_asset_daily", "return_1d") in columns_of(bench.leaks(leaky))
+
+
+@pytest.mark.dbt
+def test_a_centred_window_is_caught(bench):
+    leaky = bench.plant(
+        "fct_features_daily",
+        "select * replace (avg(raw_alt_breadth_pct_up) over (order by date rows between "
+        "2 preceding and 2 following) as raw_alt_breadth_pct_up) from {model}",
+    )
+    assert ("fct_features_daily", "raw_alt_breadth_pct_up") in columns_of(bench.leaks(leaky))
+
+
+@pytest.mark.dbt
+def test_a_z_score_over_the_full_sample_is_caught(bench):
+    leaky = bench.plant(
+        "fct_features_daily",
+        "select * replace ((raw_btc_dominance - avg(raw_btc_dominance) over ()) "
+        "/ stddev_samp(raw_btc_dominance) over () as z_btc_dominance) from {model}",
+    )
+    assert ("fct_features_daily", "z_btc_dominance") in columns_of(bench.leaks(leaky))
+
+
+@pytest.mark.dbt
+def test_back_filled_volumes_are_caught(bench):
+    leaky = bench.plant(
+        "fct_asset_daily",
+        "select * replace (coalesce(volume_usd, lead(volume_usd ignore nulls) "
+        "over (partition by asset_id order by date)) as volume_usd) from {model}",
+    )
+    cuts = (40, 50, 60, 70, 80, 90)
+    assert ("fct_asset_daily", "volume_usd") in columns_of(bench.leaks(leaky, cuts))
+
+
+@pytest.mark.dbt
+def test_todays_universe_applied_to_the_past_is_caught(bench):
+    leaky = bench.plant(
+        "fct_universe_daily",
+        "select * replace (arg_max(is_eligible, date) over (partition by asset_id) "
+        "as is_eligible) from {model}",
+    )
+    assert ("fct_universe_daily", "is_eligible") in columns_of(bench.leaks(leaky))
+
+
+@pytest.mark.dbt
+def test_an_index_weighted_by_the_same_days_caps_is_caught(bench):
+    leaky = bench.plant(
+        "fct_asset_daily",
+        "select * replace (market_cap_usd as previous_market_cap_usd) from {model}",
+    )
+    assert ("facts", "previous_market_cap_usd") in columns_of(bench.leaks(leaky, ()))
+
+
+@pytest.mark.dbt
+def test_a_revision_applied_before_it_was_known_is_caught(bench):
+    leaky = bench.plant(
+        "fct_asset_daily",
+        "select days.* replace (coalesce(newest.close, days.close_usd) as close_usd) "
+        "from {model} as days left join ("
+        "select asset_id, date, arg_max(close, known_at) as close "
+        "from warehouse.lake.fact_price group by all) as newest using (asset_id, date)",
+    )
+    assert ("fct_asset_daily", "close_usd") in columns_of(bench.leaks(leaky))
+
+
+@pytest.mark.dbt
+def test_funding_times_three_is_caught(bench):
+    leaky = bench.plant(
+        "fct_funding_daily",
+        "select * replace (3 * funding_rate_1d as funding_rate_1d) from {model}",
+    )
+    assert ("facts", "funding_rate_1d") in columns_of(bench.leaks(leaky, ()))
+
+
+@pytest.mark.dbt
+def test_a_funding_date_off_by_one_is_caught(bench):
+    leaky = bench.plant(
+        "stg_lake__funding_rates", "select * replace (date - 1 as date) from {model}"
+    )
+    found = bench.leaks(leaky, (60,))
+    assert ("facts", "funding_rate_1d") in columns_of(found)
+
+
+@pytest.mark.dbt
+def test_a_result_that_depends_on_the_order_of_rows_is_caught(bench):
+    leaky = bench.plant(
+        "stg_lake__prices",
+        "select * replace (lag(close_usd, 1, close_usd) over () as close_usd) from {model}",
+    )
+    as_filed = f"select * from read_parquet('{bench.lake / 'fact_price.parquet'}')"  # noqa: S608
+    whole = bench.folder / "as_filed.duckdb"
+    bench.replay.build(leaky, {"fact_price": as_filed})
+    bench.replay.export(whole)
+    bench.replay.attach(whole, "reference")
+    bench.replay.build(leaky, {})
+    found = Reference(bench.replay).mart_leaks(None, "rows in another order")
+    assert ("fct_asset_daily", "close_usd") in columns_of(found)
+
+
+@pytest.mark.dbt
+def test_forward_filled_prices_are_caught(bench):
+    leaky = bench.plant(
+        "fct_asset_daily",
+        "select * replace (coalesce(close_usd, lag(close_usd ignore nulls) "
+        "over (partition by asset_id order by date)) as close_usd) from {model}",
+    )
+    found = bench.leaks(leaky, ())
+    assert "invented price" in {leak.variant for leak in found}
+
+
+# In Python
+
+
+def test_a_score_that_reads_tomorrows_features_is_caught():
+    def leaky(market, features):
+        return honest(market, features.shift(-1).ffill())
+
+    assert ("regime_timeline", "score_raw") in columns_of(leaks_of(leaky, SEED))
+
+
+def test_a_smoothed_hidden_markov_model_is_caught():
+    transition = np.array([[0.95, 0.05], [0.1, 0.9]])
+    y = np.random.default_rng(SEED).normal(0, 2, 60)
+    dates = pd.date_range("2024-01-01", periods=60)
+
+    def smoothed(seen):
+        """Forward filter, then the backward pass that looks at the whole sample."""
+        p = filter_states(seen, [0, 0], [1, 3], transition, [0.5, 0.5])
+        for t in range(len(p) - 2, -1, -1):
+            p[t] *= transition @ (p[t + 1] / (p[t] @ transition))
+        return p[:, 0]
+
+    def filtered(seen):
+        return filter_states(seen, [0, 0], [1, 3], transition, [0.5, 0.5])[:, 0]
+
+    def difference(states):
+        whole = pd.DataFrame({"date": dates, "p_calm": states(y)}).iloc[:40]
+        lived = pd.DataFrame({"date": dates[:40], "p_calm": states(y[:40])})
+        return first_difference("p", whole, lived, ("date",), dates[39].date(), "truncated")
+
+    assert difference(smoothed).column == "p_calm"
+    assert difference(filtered) is None
+
+
+def test_a_fill_at_the_close_it_was_decided_on_is_caught():
+    market, features = market_and_features(SEED)
+    same_bar = run_strategy(market, features, config("execution.lag_days=0"))
+
+    assert execution_leaks(same_bar, lag_days=1)
+    assert not execution_leaks(honest(market, features), lag_days=1)
+
+
+def test_a_volatility_target_that_knows_the_days_own_return_is_caught(monkeypatch):
+    decide = walk_module.decide
+
+    def leaky(market, features):
+        def clairvoyant(outlook, state, settings):
+            decision = decide(outlook, state, settings)
+            coming = market.return_1d[min(outlook.row + 1, len(market.dates) - 1), 0]
+            return type(decision)(
+                decision.row,
+                decision.action,
+                decision.reason,
+                decision.targets / (1 + 10 * abs(coming)),
+                decision.regime_scale,
+                decision.volatility_scale,
+                decision.position_scale,
+            )
+
+        monkeypatch.setattr(walk_module, "decide", clairvoyant)
+        return run_strategy(market, features, config())
+
+    every_day = tuple(range(95, 105))
+    assert ("bt_decisions", "target_weight") in columns_of(leaks_of(leaky, SEED, every_day))
+
+
+def test_a_beta_window_one_day_too_long_is_caught(monkeypatch):
+    as_known = Market.closes_as_known
+    monkeypatch.setattr(
+        Market,
+        "closes_as_known",
+        lambda self, row, window: as_known(self, min(row + 1, len(self.dates) - 1), window),
+    )
+    every_day = tuple(range(95, 105))
+    found = columns_of(leaks_of(honest, SEED, every_day))
+    assert ("bt_decisions", "target_weight") in found
+
+
+def test_a_day_whose_book_already_knows_the_next_close_is_caught(monkeypatch):
+    remember = walk_module.remember
+
+    def leaky(market, features):
+        def prescient(state, decision, outlook):
+            rises = market.return_1d[min(outlook.row + 1, len(market.dates) - 1), 0] > 0
+            return state if rises else remember(state, decision, outlook)
+
+        monkeypatch.setattr(walk_module, "remember", prescient)
+        return run_strategy(market, features, config())
+
+    found = leaks_of(leaky, SEED, tuple(range(95, 110)))
+    assert found
