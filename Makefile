@@ -1,7 +1,7 @@
 # The verbs of the system. `make` alone lists them.
 #
 # No key, server or browser is needed: `make run` starts its own vendor server on loopback when
-# neither LAKE nor COINGLASS_API_KEY is given.
+# neither LAKE nor COINGLASS_API_KEY is given. Variables: .env.example.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,6 +12,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := requirements/main.lock
+COMPOSE := docker compose --env-file .env --file docker/compose.yaml
+MONITOR := $(BIN)/python -m majors_alts_monitor
+
+# Passed on only where they are given.
+RANGE = --start "$(START)" --end "$(END)"
+LAKE_FLAG = $(if $(LAKE),--data-lake "$(LAKE)")
+OUT_FLAG = $(if $(OUT),--out "$(OUT)")
+SETS = $(foreach pair,$(SET),--set "$(pair)")
 
 # Libraries that would ask home, and thread pools that would fight over two cores.
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
@@ -19,10 +27,11 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export SCARF_ANALYTICS := false
 
-.PHONY: help setup run airflow test lint lock
+.PHONY: help setup lock run fetch warehouse signals backtest sweep audit reproduce quality doctor \
+  docs airflow up down bench chaos lint test
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 setup: $(READY) ## create .venv from the hashed lock
 
@@ -44,8 +53,50 @@ lock: ## resolve requirements/main.in into the hashed lock
 run: $(READY) ## daily_signal end to end: make run [LAKE=DIR] [ASOF=2024-12-30]
 	@$(BIN)/python -m pipeline_kit.local_airflow run --asof "$(ASOF)" --lake "$(LAKE)"
 
+fetch: $(READY) ## vendors into the lake: make fetch START=D END=D
+	@$(BIN)/python -m lake_ingest.fetch $(RANGE) --resume
+
+warehouse: $(READY) ## build, judge and publish the warehouse: make warehouse ASOF=D
+	@$(MONITOR).daily warehouse --asof "$(ASOF)"
+
+signals: $(READY) ## one day's signal: make signals ASOF=D [LAKE=DIR] [OUT=DIR] [SET="k=v ..."]
+	@$(MONITOR).signals --asof "$(ASOF)" $(LAKE_FLAG) $(OUT_FLAG) $(SETS)
+
+backtest: $(READY) ## a range: make backtest START=D END=D [LAKE=DIR] [OUT=DIR] [SET="k=v ..."]
+	@$(MONITOR).run $(RANGE) $(LAKE_FLAG) $(OUT_FLAG) $(SETS)
+
+sweep: $(READY) ## many configurations: make sweep PARAMS='{"start": ..., "end": ..., "sweep": {...}}'
+	@$(MONITOR).backfill '$(PARAMS)'
+
+audit: $(READY) ## prove causality: make audit START=D END=D
+	@$(MONITOR).audit $(RANGE)
+
+reproduce: $(READY) ## rebuild a run and compare every byte: make reproduce RUN=DIR
+	@$(MONITOR).reproduce "$(RUN)"
+
+quality: $(READY) ## every checksum and key of the lake
+	@$(BIN)/python -m lake_ingest.verify
+
+doctor: $(READY) ## say what is wrong with this installation
+	@$(BIN)/python -m pipeline_kit.doctor
+
+docs: $(READY) ## the lineage page of the newest day, built from the warehouse
+	@$(MONITOR).daily docs --asof "$(ASOF)"
+
 airflow: $(READY) ## the Airflow UI on 127.0.0.1
 	@$(BIN)/python -m pipeline_kit.local_airflow ui
+
+up: ## the distributed stack of docker/compose.yaml; needs Docker and .env
+	$(COMPOSE) up --build --detach --wait
+
+down: ## stop the stack, keep its volumes
+	$(COMPOSE) down
+
+bench: $(READY) ## time engine, regime and sizing against their limits
+	@for file in engine regime sizing; do $(BIN)/python -m benchmarks.$$file; done
+
+chaos: $(READY) ## kill deliveries at every point
+	@CHAOS=all $(BIN)/pytest -q tests/chaos
 
 lint: $(READY) ## formatting, lint and types
 	@$(BIN)/ruff format --check --quiet .

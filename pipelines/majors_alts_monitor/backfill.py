@@ -11,7 +11,8 @@ import difflib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -38,12 +39,32 @@ from majors_alts_monitor.sweep import (
 from pipeline_kit import atomic, paths
 from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import parse_instant
+from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.lake import MANIFEST, read_manifest
 from pipeline_kit.mail import Mailer, Message
 from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
 
 MOST_RUNS: Final = 512
 """Hard cap of one sweep, whatever ``max_runs`` says."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Plan, run and collect a sweep in this process."""
+    parser = Parser(prog="python -m majors_alts_monitor.backfill", description=__doc__)
+    parser.add_argument("params", help="JSON, the form of the DAG")
+    try:
+        params = json.loads(parser.parse_args(argv).params)
+    except ValueError as e:
+        raise ConfigError(f"params: not JSON: {e}") from e
+    if not isinstance(params, dict):
+        raise ConfigError('params: must be a JSON object such as {"start": "2024-01-01", ...}')
+    plan = plan_backfill(params)
+    sys.stdout.write("\n".join(describe_backfill(plan)) + "\n")
+    if plan["params"]["dry_run"]:
+        return
+    for number in range(plan["n_members"]):
+        sys.stdout.write(f"finished {run_planned(plan['sweep_id'], number)}\n")
+    sys.stdout.write(f"published {collect_backfill(plan['sweep_id'])}\n")
 
 
 class BackfillParams(Frozen):
@@ -273,3 +294,7 @@ def _mail(plan: Mapping[str, Any], folder: Path) -> None:
         folder="backtests",
     )
     Mailer(recipients).send_once(message)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -10,7 +10,8 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -31,7 +32,23 @@ from majors_alts_monitor.run import Request, run_backtest, run_id_of
 from pipeline_kit import atomic, paths, warehouse
 from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import parse_day
+from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.manifest import readable_json
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run one step by hand; ``warehouse`` publishes the day's marts when they pass gate 2."""
+    parser = Parser(prog="python -m majors_alts_monitor.daily", description=__doc__)
+    parser.add_argument("step", choices=("docs", "warehouse"))
+    parser.add_argument("--asof", default="", help="UTC day; default: the lake's last one")
+    flags = parser.parse_args(argv)
+    asof = flags.asof or str(open_lake(paths.lake_dir()).facts.last_day)
+    built = build_day(asof)
+    if flags.step == "warehouse":
+        gate_day(asof)
+        built = paths.warehouse_dir() / "current.duckdb"
+    page = day_folder(parse_day(asof, "--asof")) / "dbt_docs" / "index.html"
+    sys.stdout.write(f"warehouse {built}\ndbt docs  {page}\n")
 
 
 def day_folder(asof: date) -> Path:
@@ -153,3 +170,7 @@ def first_day_reported(asof: date) -> date:
 def forget_day(asof: str) -> None:
     """Remove the day's working folder; the bucket keeps what was published."""
     shutil.rmtree(day_folder(parse_day(asof, "asof")), ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
