@@ -87,7 +87,7 @@ def trades(daily: pd.DataFrame) -> pd.DataFrame:
     edges = np.diff(np.concatenate([[False], held, [False]]).astype(np.int8))
     firsts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     rows = []
-    for first, end in zip(firsts, ends, strict=True):
+    for first, end in zip(firsts.tolist(), ends.tolist(), strict=True):
         entry = max(first - 1, 0)
         growth = np.cumprod(1 + daily["r_ls_net"].to_numpy()[entry:end])
         peak = np.maximum.accumulate(np.maximum(growth, 1.0))
@@ -96,7 +96,7 @@ def trades(daily: pd.DataFrame) -> pd.DataFrame:
             {
                 "entry": daily["date"].iloc[entry],
                 "exit": daily["date"].iloc[end - 1],
-                "days": int(end - first),
+                "days": end - first,
                 "net_return": float(growth[-1] - 1),
                 "worst_drawdown": float((growth / peak - 1).min()),
                 "regime": daily["regime"].iloc[first],
@@ -120,18 +120,18 @@ def worst_days(daily: pd.DataFrame, positions: pd.DataFrame, n: int = N_WORST) -
     signed = daily[list(PARTS)].copy()
     signed[list(COSTS)] *= -1
     costs = positions[["fee", "slippage", "impact"]].sum(axis="columns")
-    net = (positions["pnl_price"] + positions["pnl_funding"] - costs).to_numpy()
-    by_asset = pd.Series(net, index=pd.MultiIndex.from_frame(positions[["date", "asset_id"]]))
+    net = positions["pnl_price"] + positions["pnl_funding"] - costs
+    by_asset = pd.Series(net.to_numpy(), index=positions["asset_id"])
     rows = [
         {
             "date": row["date"],
             "r_ls_net": row["r_ls_net"],
             "regime": row["regime"],
             "exit_reason": row["exit_reason"],
-            "parts": _most_negative(signed.loc[day]),
-            "assets": _most_negative(by_asset.xs(day, level="date")),
+            "parts": _most_negative(signed.loc[row["date"]]),
+            "assets": _most_negative(by_asset[(positions["date"] == row["date"]).to_numpy()]),
         }
-        for day, row in losing.iterrows()
+        for row in losing.to_dict("records")
     ]
     columns = "date r_ls_net regime exit_reason parts assets".split()
     return pd.DataFrame(rows, columns=columns)
