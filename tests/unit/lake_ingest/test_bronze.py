@@ -78,7 +78,13 @@ def test_a_resumed_run_writes_after_no_torn_end(tmp_path: Path) -> None:
 
 def test_headers_that_do_not_matter_are_not_kept(tmp_path: Path) -> None:
     chatty = Answer(
-        "v", "/a", {}, 200, {"set-cookie": "s", "retry-after": "3", "server": "SyntheticMarket/1"}, b"", AT
+        "v",
+        "/a",
+        {},
+        200,
+        {"set-cookie": "s", "retry-after": "3", "server": "SyntheticMarket/1"},
+        b"",
+        AT,
     )
 
     (kept,) = read_file(write(tmp_path, "run", chatty))
