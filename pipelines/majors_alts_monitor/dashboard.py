@@ -1,20 +1,21 @@
 """The page of a run: one self-contained HTML file that opens from disk.
 
-Flow: ``RunTables, contributions -> view -> templates/dashboard.html.j2``. The template only places
+Flow: ``RunTables -> view -> templates/dashboard.html.j2``. The template only places
 what the view holds; every number is formatted in ``formatting.py``, every chart specified in
 ``report_charts.py``. Jinja escapes every string, vendors' names included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from majors_alts_monitor.charts import to_json
+from majors_alts_monitor.charts import Chart, Heat, to_json, to_plotly
+from majors_alts_monitor.evidence import caveats, evidence
 from majors_alts_monitor.formatting import bps, number, percent, regime_words
 from majors_alts_monitor.kpis import monthly_returns
 from majors_alts_monitor.outputs import RunTables
@@ -52,19 +53,36 @@ def environment() -> Environment:
     return env
 
 
-def render_dashboard(run: RunTables, contributions: pd.DataFrame) -> str:
-    """Return ``dashboard.html``; ``contributions`` by date over the range, a column a group."""
+def render_dashboard(run: RunTables) -> str:
+    """Return ``dashboard.html``."""
     from plotly.offline import get_plotlyjs
 
+    sections = charts(run)
     template = environment().get_template("dashboard.html.j2")
     return template.render(
         **view(run),
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
-        charts=[
-            {"spec": chart, "json": Markup(to_json(chart))}  # noqa: S704 - numbers and escaped text
-            for chart in charts(run, contributions)
-        ],
+        charts=sections,
+        evidence=evidence(run),
+        robustness_rows=robustness_rows(run),
+        figures=Markup(figures(sections)),  # noqa: S704 - numbers and escaped text
     )
+
+
+def figures(sections: Mapping[str, Sequence[Chart | Heat]]) -> str:
+    """Return every figure as JSON: ``axes``, and by key ``data`` with an axis' number as ``x``.
+
+    Most charts share their days; writing them once keeps three years of charts in a page.
+    """
+    axes: dict[tuple[str, ...], int] = {}
+    shown: dict[str, Any] = {}
+    for chart in (chart for found in sections.values() for chart in found):
+        figure = to_plotly(chart)
+        number_of = axes.setdefault(tuple(chart.x), len(axes))
+        for trace in figure["data"]:
+            trace["x"] = number_of
+        shown[chart.key] = {**figure, "dated": chart.is_dated}
+    return to_json({"axes": [list(axis) for axis in axes], "figures": shown})
 
 
 def view(run: RunTables) -> dict[str, Any]:
@@ -86,6 +104,7 @@ def view(run: RunTables) -> dict[str, Any]:
         "months": MONTHS,
         "month_rows": month_rows(run.tables["bt_equity_curve"]),
         "health_rows": health_rows(run),
+        "change_line": change_line(run),
         "caveats": caveats(run),
     }
 
@@ -107,6 +126,26 @@ def book_rows(signal: Mapping[str, Any]) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def change_line(run: RunTables) -> str:
+    """Return what is new since the day before: regime, score, and what the book trades."""
+    signal, timeline = run.signal, run.tables["regime_timeline"]
+    if len(timeline) < 2:
+        return "First day reported: there is no day before."
+    before = timeline.iloc[-2]
+    is_new = before["regime"] != signal["regime"]
+    regime = (
+        f"regime changed from {regime_words(before['regime'])}" if is_new else "regime unchanged"
+    )
+    score = _float(before["score"])
+    moved = None if score is None or signal["score"] is None else signal["score"] - score
+    held, wanted = signal["current_weights"], signal["target_weights"]
+    traded = sum(abs(wanted.get(a, 0.0) - held.get(a, 0.0)) for a in sorted({*held, *wanted}))
+    return (
+        f"Since the day before: {regime}, score {number(moved, signed=True)}, "
+        f"{percent(traded)} of NAV to trade."
+    )
 
 
 def sharpe_line(kpis: Mapping[str, Any]) -> str:
@@ -154,31 +193,16 @@ def health_rows(run: RunTables) -> list[tuple[str, str]]:
     return rows
 
 
-def caveats(run: RunTables) -> list[str]:
-    """Return what may be wrong with this run, in words."""
-    kpis, manifest = run.kpis, run.manifest
-    config = manifest["config"]
-    said = []
-    low, high = kpis["sharpe_ci_low"], kpis["sharpe_ci_high"]
-    if low is not None and high is not None and low < 0 < high:
-        said.append("The interval of the Sharpe ratio holds 0: the sample does not show an edge.")
-    if manifest["share_assumed"] > 0.5:
-        said.append(
-            "Most values were back-filled: when they were known is assumed, and revisions made "
-            "before they were fetched cannot be seen."
-        )
-    if not config["costs"]["impact_coefficient"]:
-        said.append("Market impact is switched off; costs grow with the size of the account.")
-    if not config["regime"]["calibration"]["enabled"]:
-        said.append("Weights and thresholds are the configured ones; nothing was calibrated.")
-    if config["execution"]["lag_days"] == 0:
-        said.append("Execution lag is 0: a diagnostic that cannot be traded.")
-    if config["features"]["vintage"] == "latest":
-        said.append("Vintage is latest: this run knows revisions before they were made.")
-    said.append(
-        "Long majors against short alts is largely a bet on size; it loses when small coins rally."
-    )
-    return said
+def robustness_rows(run: RunTables) -> dict[str, Any] | None:
+    """Return head and rows of ``robustness.csv``; null where the run has none."""
+    table = run.tables.get("robustness")
+    if table is None or table.empty:
+        return None
+    rows = [
+        [number(value, 4) if isinstance(value, float) else str(value) for value in row]
+        for row in table.itertuples(index=False)
+    ]
+    return {"head": [str(name) for name in table.columns], "rows": rows}
 
 
 def _times(weight: float, beta: float | None) -> float | None:

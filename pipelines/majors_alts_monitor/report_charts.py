@@ -1,6 +1,6 @@
 """The charts of a run, as specifications: what is drawn, not how.
 
-Flow: ``RunTables -> charts`` in the order of the page; ``mail_charts`` picks the three that a
+Flow: ``RunTables -> charts`` by section of the page; ``mail_charts`` picks the three that a
 phone gets.
 """
 
@@ -21,8 +21,20 @@ from majors_alts_monitor.charts import (
     RED,
     SKY,
     Chart,
+    Heat,
     Series,
     Span,
+)
+from majors_alts_monitor.evidence_charts import (
+    basket_heat,
+    calibration_charts,
+    days_of,
+    feature_heat,
+    forward_return_chart,
+    rank_ic_heat,
+    regime_attribution_chart,
+    rolling_sharpe_chart,
+    sign_history_heat,
 )
 from majors_alts_monitor.formatting import regime_words
 from majors_alts_monitor.outputs import RunTables
@@ -39,18 +51,30 @@ REGIME_COLORS: Final = {
 """BALANCED is left blank."""
 
 
-def charts(run: RunTables, contributions: pd.DataFrame) -> list[Chart]:
-    """Return every chart of the page; ``contributions`` has a column a group, indexed by date."""
-    return [
-        score_chart(run),
-        contribution_chart(contributions),
-        equity_chart(run),
-        drawdown_chart(run),
-        attribution_chart(run),
-        exposure_chart(run),
-        beta_chart(run),
-        universe_chart(run),
-    ]
+def charts(run: RunTables) -> dict[str, list[Chart | Heat]]:
+    """Return every chart of the page by section; one without data is left out."""
+    sections: dict[str, list[Chart | Heat | None]] = {
+        "score": [score_chart(run), contribution_chart(run), feature_heat(run)],
+        "book": [exposure_chart(run), basket_heat(run), beta_chart(run), realised_beta_chart(run)],
+        "result": [
+            equity_chart(run),
+            drawdown_chart(run),
+            benchmark_chart(run),
+            rolling_sharpe_chart(run),
+            attribution_chart(run),
+            regime_attribution_chart(run),
+        ],
+        "evidence": [
+            rank_ic_heat(run),
+            sign_history_heat(run),
+            forward_return_chart(run),
+            *calibration_charts(run),
+        ],
+        "data": [universe_chart(run)],
+    }
+    return {
+        name: [chart for chart in found if chart is not None] for name, found in sections.items()
+    }
 
 
 def mail_charts(run: RunTables) -> list[Chart]:
@@ -66,7 +90,7 @@ def score_chart(run: RunTables) -> Chart:
     return Chart(
         key="score",
         title="Regime score; positive favours majors",
-        x=_days(timeline),
+        x=days_of(timeline),
         series=[
             Series("score", timeline["score"].tolist(), BLUE),
             Series("gated days", gated.tolist(), RED),
@@ -78,12 +102,15 @@ def score_chart(run: RunTables) -> Chart:
     )
 
 
-def contribution_chart(contributions: pd.DataFrame) -> Chart:
+def contribution_chart(run: RunTables) -> Chart | None:
     """Return what each group adds to the score, stacked."""
+    contributions = run.tables.get("score_contributions")
+    if contributions is None:
+        return None
     return Chart(
         key="contributions",
         title="What the score is made of",
-        x=[f"{day:%Y-%m-%d}" for day in contributions.index],
+        x=days_of(contributions),
         series=[
             Series(
                 group.replace("_", " "),
@@ -94,22 +121,61 @@ def contribution_chart(contributions: pd.DataFrame) -> Chart:
             for i, group in enumerate(GROUPS)
         ],
         y_title="z-score units",
-        note="Each bar sums to the score of its day.",
+        note="Each day's bars sum to its score before any gate.",
     )
 
 
 def equity_chart(run: RunTables) -> Chart:
-    """Return equity over the regime that was in force."""
-    curve = run.tables["bt_equity_curve"]
+    """Return equity over the regime in force, with the days it traded."""
+    curve, daily = run.tables["bt_equity_curve"], run.tables["bt_daily_pnl"]
+    series = [Series("strategy", curve["equity"].tolist(), BLUE)]
+    exits = daily["exit_reason"].fillna("").astype(str) != ""
+    for name, is_marked, color in (
+        ("rebalance", daily["rebalanced"].astype(bool) & ~exits, GREEN),
+        ("exit", exits, RED),
+    ):
+        if is_marked.any():
+            marked = np.where(is_marked, curve["equity"], np.nan)
+            series.append(Series(name, marked.tolist(), color, "marker"))
     return Chart(
         key="equity",
         title="Equity after all costs",
-        x=_days(curve),
-        series=[Series("equity", curve["equity"].tolist(), BLUE)],
+        x=days_of(curve),
+        series=series,
         y_title="start = 1",
         spans=regime_spans(run.tables["regime_timeline"]),
         levels={"start": 1.0},
-        note="Starts at 1.0 on the first day reported; costs and funding are in.",
+        note="Starts at 1 before the first day reported; costs and funding are in. Shaded: the "
+        "regime in force.",
+    )
+
+
+def benchmark_chart(run: RunTables) -> Chart | None:
+    """Return the equity beside what else the money could have done."""
+    table = run.tables.get("benchmarks")
+    if table is None:
+        return None
+    lines = {
+        "BTC": ("btc", ORANGE),
+        "BTC and ETH": ("majors", PURPLE),
+        "ungated": ("ungated", GREEN),
+        "cash": ("cash", GREY),
+    }
+    strategy = run.tables["bt_equity_curve"]["equity"].tolist()
+    return Chart(
+        key="benchmarks",
+        title="Against doing something simpler",
+        x=days_of(table),
+        series=[
+            Series("strategy", strategy, BLUE),
+            *(
+                Series(name, table[column].tolist(), color, is_dashed=True)
+                for name, (column, color) in lines.items()
+            ),
+        ],
+        y_title="start = 1",
+        note="Benchmarks pay no costs. Ungated: majors against the alt index every day, unhedged. "
+        "The strategy's volatility is far below that of long BTC.",
     )
 
 
@@ -119,7 +185,7 @@ def drawdown_chart(run: RunTables) -> Chart:
     return Chart(
         key="drawdown",
         title="Drawdown",
-        x=_days(curve),
+        x=days_of(curve),
         series=[Series("drawdown", curve["drawdown"].tolist(), RED, "area")],
         y_title="of the highest equity",
         is_percent=True,
@@ -141,7 +207,7 @@ def attribution_chart(run: RunTables) -> Chart:
     return Chart(
         key="attribution",
         title="Where the result came from",
-        x=_days(daily),
+        x=days_of(daily),
         series=[
             Series(name, values.cumsum().tolist(), color, is_dashed=name == "net")
             for name, (values, color) in parts.items()
@@ -158,7 +224,7 @@ def exposure_chart(run: RunTables) -> Chart:
     return Chart(
         key="exposure",
         title="Book: majors long, alts short",
-        x=_days(daily),
+        x=days_of(daily),
         series=[
             Series("majors", daily["major_gross"].tolist(), BLUE, "area"),
             Series("alts", (-daily["alt_gross"]).tolist(), ORANGE, "area"),
@@ -175,14 +241,39 @@ def beta_chart(run: RunTables) -> Chart:
     return Chart(
         key="betas",
         title="Forecast beta of the book",
-        x=_days(daily),
+        x=days_of(daily),
         series=[
             Series("to BTC", daily["beta_btc"].tolist(), BLUE),
             Series("to ETH", daily["beta_eth"].tolist(), PURPLE),
         ],
         y_title="beta",
         levels={"neutral": 0.0},
-        note="Forecast from the betas the book was built on; the realised ones are in the table.",
+        note="Forecast from the betas the book was built on; drift moves it between trades.",
+    )
+
+
+def realised_beta_chart(run: RunTables) -> Chart | None:
+    """Return the betas that a quarter of net returns shows, with their intervals."""
+    table = run.tables.get("realised_betas")
+    if table is None or table.empty:
+        return None
+    return Chart(
+        key="realised-betas",
+        title="Realised beta, quarter by quarter of days",
+        x=days_of(table),
+        series=[
+            Series(
+                f"to {major.upper()}",
+                table[f"beta_{major}"].tolist(),
+                color,
+                low=table[f"beta_{major}_low"].tolist(),
+                high=table[f"beta_{major}_high"].tolist(),
+            )
+            for major, color in (("btc", BLUE), ("eth", PURPLE))
+        ],
+        y_title="beta",
+        levels={"neutral": 0.0},
+        note="Band: 95 %, Newey-West. A band that leaves 0 is a book that was not neutral.",
     )
 
 
@@ -220,7 +311,3 @@ def regime_spans(timeline: pd.DataFrame) -> list[Span]:
             )
         first = i
     return spans
-
-
-def _days(frame: pd.DataFrame) -> list[str]:
-    return [f"{day:%Y-%m-%d}" for day in pd.to_datetime(frame["date"])]

@@ -35,8 +35,10 @@ from majors_alts_monitor.kpis import kpis, regime_metrics
 from majors_alts_monitor.ledger import record
 from majors_alts_monitor.metrics import sharpe_per_period
 from majors_alts_monitor.outputs import RunTables
+from majors_alts_monitor.report_tables import report_tables
 from majors_alts_monitor.results import Reported, report
 from majors_alts_monitor.signal_document import describe
+from majors_alts_monitor.state import STATE_FILE, state_text
 from majors_alts_monitor.statistics import Trials
 from majors_alts_monitor.strategy import Strategy, run_strategy
 from majors_alts_monitor.types import FIVE_STATES, MAJORS, THREE_STATES
@@ -132,8 +134,8 @@ def run_backtest(request: Request) -> Path:
         signal=outputs.plain(document),
         manifest=manifest(prepared, {"prepare_s": prepared_s}),
     )
-    contributions = prepared.strategy.timeline.contributions.loc[pd.Timestamp(request.start) :]
-    run = replace(run, pages={"dashboard.html": render_dashboard(run, contributions)})
+    pages = {"dashboard.html": render_dashboard(run), STATE_FILE: state_text(prepared.strategy)}
+    run = replace(run, pages=pages)
     folder = request.out or Path(request.config.outputs.reports_dir) / prepared.run_id
     outputs.write_run(folder, run)
     return folder
@@ -296,6 +298,8 @@ def _tables(prepared: Prepared, reported: Reported) -> dict[str, pd.DataFrame]:
     if "regime_probabilities" in tables:
         dated = tables["regime_probabilities"].loc[start:]
         tables["regime_probabilities"] = dated.rename_axis("date").reset_index()
+    seed = seeds(request.config, prepared.run_id)["bootstrap"]
+    tables |= report_tables(strategy, reported.daily, request.config, seed)
     return tables | {
         "regime_timeline": timeline.rename_axis("date").reset_index(),
         "features_wide": features.rename_axis("date").reset_index(),
