@@ -383,10 +383,11 @@ _FACT_CHECKS: Final = {
         where d.previous_market_cap_usd is distinct from m.marketcap
     """,
     "funding of another day or unit": """
-        select d.date, d.asset_id, 'funding_rate_1d', 3 * f.funding_rate, d.funding_rate_1d
-        from warehouse.marts.fct_funding_daily d
-        inner join ({fact_funding}) f on f.asset_id = d.asset_id and f.date = d.date
-        where d.basis = 'daily'
+        select f.date, f.asset_id, 'funding_rate_1d', 3 * f.funding_rate, d.funding_rate_1d
+        from ({fact_funding}) f
+        left join warehouse.marts.fct_funding_daily d
+            on d.asset_id = f.asset_id and d.date = f.date
+        where coalesce(d.basis, 'daily') = 'daily'
             and (d.funding_rate_1d is distinct from 3 * f.funding_rate
                 or d.funding_rate_8h is distinct from f.funding_rate)
     """,

@@ -110,24 +110,30 @@ def open_warehouse(lake: Lake, config: MonitorConfig, known_at: datetime | None)
     WarehouseError
         If a model or a test fails.
     """
-    variables = warehouse_variables(config, known_at)
+    built = warehouse_file(lake.facts.content_sha256, config, known_at)
+    if not built.is_file():
+        warehouse.build(
+            lake.tables,
+            warehouse_variables(config, known_at),
+            built,
+            target_dir=dbt_artifacts(built),
+            cache_dir=built.parent / "parse",
+        )
+    return built
+
+
+def warehouse_file(
+    content_sha256: Mapping[str, str], config: MonitorConfig, known_at: datetime | None
+) -> Path:
+    """Return where the warehouse of a lake of this content is, or would be, cached."""
     identity = {
-        "content": dict(lake.facts.content_sha256),
-        "variables": variables,
+        "content": dict(content_sha256),
+        "variables": warehouse_variables(config, known_at),
         "models": sha256_tree(paths.dbt_project_dir(), ("*.sql", "*.yml")),
         "lock": sha256_file(paths.lock_file()),
     }
     folder = paths.data_dir() / config.outputs.cache_dir / "warehouse"
-    built = folder / f"{sha256_text(canonical_json(identity))[:24]}.duckdb"
-    if not built.is_file():
-        warehouse.build(
-            lake.tables,
-            variables,
-            built,
-            target_dir=dbt_artifacts(built),
-            cache_dir=folder / "parse",
-        )
-    return built
+    return folder / f"{sha256_text(canonical_json(identity))[:24]}.duckdb"
 
 
 def dbt_artifacts(built: Path) -> Path:

@@ -11,7 +11,9 @@ from majors_alts_monitor.types import Market
 from majors_alts_monitor.unsupervised import filter_states
 from tests.leaks.markets import config, honest, leaks_of, market_and_features
 
-SEED = 3
+SEED = 5
+TRADING = (100, 102, 103, 105)
+"""Days on which the market of that seed rebalances."""
 
 
 def columns_of(leaks):
@@ -143,7 +145,8 @@ def test_forward_filled_prices_are_caught(bench):
 
 def test_a_score_that_reads_tomorrows_features_is_caught():
     def leaky(market, features):
-        return honest(market, features.shift(-1).ffill())
+        z = features.drop(columns="valid")
+        return honest(market, z.shift(-1).fillna(z).assign(valid=True))
 
     assert ("regime_timeline", "score_raw") in columns_of(leaks_of(leaky, SEED))
 
@@ -200,8 +203,7 @@ def test_a_volatility_target_that_knows_the_days_own_return_is_caught(monkeypatc
         monkeypatch.setattr(walk_module, "decide", clairvoyant)
         return run_strategy(market, features, config())
 
-    every_day = tuple(range(95, 105))
-    assert ("bt_decisions", "target_weight") in columns_of(leaks_of(leaky, SEED, every_day))
+    assert ("bt_decisions", "target_weight") in columns_of(leaks_of(leaky, SEED, TRADING))
 
 
 def test_a_beta_window_one_day_too_long_is_caught(monkeypatch):
@@ -211,8 +213,7 @@ def test_a_beta_window_one_day_too_long_is_caught(monkeypatch):
         "closes_as_known",
         lambda self, row, window: as_known(self, min(row + 1, len(self.dates) - 1), window),
     )
-    every_day = tuple(range(95, 105))
-    found = columns_of(leaks_of(honest, SEED, every_day))
+    found = columns_of(leaks_of(honest, SEED, TRADING))
     assert ("bt_decisions", "target_weight") in found
 
 
@@ -227,5 +228,5 @@ def test_a_day_whose_book_already_knows_the_next_close_is_caught(monkeypatch):
         monkeypatch.setattr(walk_module, "remember", prescient)
         return run_strategy(market, features, config())
 
-    found = leaks_of(leaky, SEED, tuple(range(95, 110)))
+    found = leaks_of(leaky, SEED, TRADING)
     assert found
