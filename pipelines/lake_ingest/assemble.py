@@ -318,6 +318,8 @@ class _Assembler:
                 ("fact_volume", "volume"),
             ):
                 yield table, _labelled(one, one.rows.dropna(subset=[column]))
+        for one in self._by_name["coins_markets"]:
+            yield "fact_marketcap", _labelled(one, one.rows)
         yield from self._open_interest()
         yield from self._funding()
 

@@ -37,6 +37,7 @@ from lake_ingest.series_binance import (
 )
 from lake_ingest.series_coingecko import fetch_market_chart
 from lake_ingest.series_coinglass import (
+    fetch_market_caps,
     fetch_oi_weighted_funding,
     fetch_open_interest,
     fetch_pair_funding,
@@ -45,8 +46,10 @@ from lake_ingest.series_coinglass import (
 from lake_ingest.settings import Settings
 from lake_ingest.vendors.coingecko import MARKETS_PAGE
 from lake_ingest.vendors.coinglass import CoinglassClient
+from pipeline_kit.calendar import ONE_DAY
 
 LOWEST_PLAN: Final = "HOBBYIST"
+MARKET_CAP_PLANS: Final = frozenset({"STANDARD", "PROFESSIONAL", "ENTERPRISE"})
 Run = Callable[[Job], Series]
 
 
@@ -143,6 +146,8 @@ class Collector:
             self._got.series += done.result()
         if "coinglass" in sources:
             self._got.series += self._coinglass_stand_ins("binance" in sources)
+            if "coingecko" not in sources or self._clients.coingecko.channel.given_up:
+                self._got.series += self._market_caps()
         if "binance" in sources:
             self._got.series += self._metrics("coinglass" in sources)
         return self._got
@@ -233,7 +238,7 @@ class Collector:
     def _run_rest(self, job: Job, contract: Contract) -> Series:
         fetch = fetch_klines if job.series == "klines" else fetch_funding_rates
         got = fetch(self._clients.binance, job, self._settings.plan, contract.listed_on)
-        day_end = datetime.combine(job.last_day + timedelta(1), datetime.min.time(), UTC)
+        day_end = datetime.combine(job.last_day + ONE_DAY, datetime.min.time(), UTC)
         return got.replace(listed_on=contract.listed_on, is_live=contract.delisted_at >= day_end)
 
     def _run_archive(self, job: Job, error: VendorError | None, *, is_gone: bool) -> Series:
@@ -347,6 +352,23 @@ class Collector:
             if is_own and one.error is None and one.is_live:
                 return one.listed_on or date.min
         return date.max
+
+    def _market_caps(self) -> list[Series]:
+        """Return CoinGlass's market caps of now, where the plan shows them and CoinGecko is out."""
+        if self._is_derivatives_only or self._got.plan not in MARKET_CAP_PLANS:
+            return []
+        yesterday = self._today - ONE_DAY
+        jobs = [
+            replace(job, first_day=yesterday)
+            for row in self._rows
+            for job in self._planner.jobs(row, "coins_markets", row.coinglass_spellings[:1])
+            if job.last_day == yesterday
+        ]
+        try:
+            return fetch_market_caps(self._need_coinglass(), jobs) if jobs else []
+        except VendorError as e:
+            self._got.failures.append(e)
+            return []
 
     def _metrics(self, is_coinglass_asked: bool) -> list[Series]:
         """Return Binance's own open interest where CoinGlass serves none at all."""

@@ -128,6 +128,14 @@ def coinglass_pairs(answer: Answer, venue: str) -> dict[str, int]:
     return {str(i): int(h) for i, h in zip(ids, hours, strict=True)}
 
 
+def coinglass_market_caps(answer: Answer) -> dict[str, float]:
+    """Return market caps in USD by base symbol; zero and null are missing."""
+    rows = _coinglass_list(answer)
+    symbols = [str(_field(answer, row, "symbol")) for row in rows]
+    caps = _numbers(answer, rows, "market_cap_usd")
+    return {symbol: cap for symbol, cap in zip(symbols, caps.tolist(), strict=True) if cap > 0}
+
+
 def coingecko_names(answer: Answer) -> dict[str, str]:
     """Return id and name of the coins of a markets snapshot."""
     rows = _list(answer, _json(answer), "body")

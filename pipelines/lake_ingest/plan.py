@@ -27,6 +27,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "market_chart": ("fact_price", "fact_marketcap", "fact_volume"),
     "open_interest": ("fact_open_interest",),
     "oi_weighted_funding": ("fact_funding",),
+    "coins_markets": ("fact_marketcap",),
     "pair_price": ("fact_price",),
     "pair_funding": ("fact_funding_settlement",),
 }
@@ -38,6 +39,7 @@ SOURCE_OF: Final[Mapping[str, str]] = {
     "market_chart": "coingecko",
     "open_interest": "coinglass",
     "oi_weighted_funding": "coinglass",
+    "coins_markets": "coinglass",
     "pair_price": "coinglass",
     "pair_funding": "coinglass",
 }

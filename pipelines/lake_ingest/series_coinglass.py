@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Final
 
 import pandas as pd
 
 from lake_ingest.bronze import Answer
-from lake_ingest.parse import DAY_MS, HOUR_MS, Window, coinglass_bars, day_ms, to_days
+from lake_ingest.parse import (
+    DAY_MS,
+    HOUR_MS,
+    Window,
+    coinglass_bars,
+    coinglass_market_caps,
+    day_ms,
+    to_days,
+)
 from lake_ingest.plan import Job
 from lake_ingest.series import VENUE, Series, concat, stamp
 from lake_ingest.settings import PlanSettings
@@ -92,6 +101,31 @@ def fetch_pair_funding(
     bars["funding_rate"] = bars.pop("close") / PERCENT
     bars["interval_hours"] = float(interval_hours)
     return Series(job, bars)
+
+
+def fetch_market_caps(client: CoinglassClient, jobs: Sequence[Job]) -> list[Series]:
+    """Return the market caps of now for the newest day; there is no history of them."""
+    found: dict[str, tuple[float, pd.Timestamp]] = {}
+    for page in count(1):
+        answer = client.coins_markets(page)
+        caps = coinglass_market_caps(answer)
+        if not set(caps) - set(found):
+            break
+        found |= {symbol: (cap, stamp(answer)) for symbol, cap in caps.items()}
+    return [
+        Series(
+            job,
+            pd.DataFrame(
+                {
+                    "date": [pd.Timestamp(job.last_day)],
+                    "marketcap": [found[job.identity][0]],
+                    "fetched_at": [found[job.identity][1]],
+                }
+            ),
+        )
+        for job in jobs
+        if job.identity in found
+    ]
 
 
 def _pages_backwards(

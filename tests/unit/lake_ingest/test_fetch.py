@@ -449,6 +449,19 @@ def test_where_only_rest_is_blocked_the_archive_has_the_past_and_coinglass_the_n
     assert settled["settled_at"].max() == pd.Timestamp("2024-06-15")
 
 
+@pytest.mark.parametrize(("key", "sources"), [("sandbox-standard", {"coinglass"}), (KEY, set())])
+def test_without_coingecko_the_days_market_caps_come_from_a_plan_that_shows_them(
+    world: World, key: str, sources: set[str]
+) -> None:
+    world.monkeypatch.setenv("COINGLASS_API_KEY", key)
+
+    world.fetch({"match": {"vendor": "coingecko"}, "action": {"kind": "status", "status": 403}})
+
+    caps = world.tables.get("fact_marketcap", pd.DataFrame(columns=["source", "date"]))
+    assert set(caps["source"]) == sources
+    assert set(caps["date"]) <= {pd.Timestamp("2024-06-14")}
+
+
 def test_dead_vendors_are_given_up_and_end_with_exit_1(world: World) -> None:
     error = world.fetch({"action": {"kind": "reset"}})
 
