@@ -53,7 +53,7 @@ def analyses(run: RunTables) -> dict[str, pd.DataFrame]:
     """Return every table of the study by name, worst days first."""
     daily = run.tables["bt_daily_pnl"]
     daily = daily.assign(exit_reason=daily["exit_reason"].fillna(""))
-    daily.index = pd.DatetimeIndex(daily["date"])
+    daily.index = pd.DatetimeIndex(daily["date"].to_numpy())
     positions = run.tables["bt_positions"]
     positions = positions.assign(date=pd.to_datetime(positions["date"]))
     months = daily["date"].dt.strftime("%Y-%m")
