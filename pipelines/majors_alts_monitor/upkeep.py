@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from majors_alts_monitor.audit import audit_lake, summary, write_audit
 from majors_alts_monitor.daily import day_config
 from majors_alts_monitor.data_io import open_lake
 from majors_alts_monitor.errors import ConfigError
@@ -36,14 +37,16 @@ def audit_recent(days: int, cuts: int) -> None:
 
     Raises
     ------
-    DataProblem
+    CausalityError
         If a value of the past changed with the future.
     """
-    from majors_alts_monitor.audit import main as audit
-
-    facts = open_lake(paths.lake_dir()).facts
+    lake = paths.lake_dir()
+    facts = open_lake(lake).facts
     start = max(facts.first_day, facts.last_day - timedelta(days=days))
-    audit([f"--start={start}", f"--end={facts.last_day}", f"--cuts={cuts}"])
+    audit = audit_lake(lake, start, facts.last_day, cuts=cuts, config=day_config())
+    write_audit(audit, paths.data_dir() / "audit")
+    sys.stdout.write(f"{summary(audit)}\n")
+    audit.raise_for_leaks()
 
 
 def expire_work(days: int) -> list[Path]:

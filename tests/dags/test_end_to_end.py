@@ -93,6 +93,15 @@ def test_a_day_of_history_fetched_again_changes_no_fact(delivered):
     assert facts == {k: v for k, v in before.items() if k.endswith(".parquet") and "fact_" in k}
 
 
+def test_upkeep_changes_no_published_byte_and_no_fact(delivered):
+    before = hashes(delivered.bucket)
+
+    delivered.test_dag("maintenance", {"audit_days": 10, "audit_cuts": 1})
+
+    assert hashes(delivered.bucket) == before
+    assert (delivered.data / "audit" / "audit.json").is_file()
+
+
 def test_a_wrong_lake_fails_with_one_alert_and_no_signal(delivered):
     pointer = (delivered.bucket / "latest" / "daily.json").read_bytes()
     done = delivered.run(
