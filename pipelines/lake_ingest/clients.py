@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -86,101 +86,91 @@ def open_clients(
     AuthError
         If a key holds characters that no header can carry.
     """
-    opening = _Opening(
-        settings, os.environ if environ is None else environ, transports or {}, sleep, replay
-    )
+    found = os.environ if environ is None else environ
+    keys = {name: _read_key(found, name) for name in ("coinglass", "coingecko")}
     with ExitStack() as stack:
         store = Archive(bronze_dir(), run_id)
         stack.callback(store.close)
-        yield opening.clients(store, stack)
+        yield _Opening(settings, keys, transports or {}, sleep, replay, store, stack).clients()
 
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
     settings: Settings
-    environ: Mapping[str, str]
+    keys: Mapping[str, str]
     transports: Transports
     sleep: Callable[[float], None]
     replay: Sequence[Answer]
+    store: Archive
+    stack: ExitStack
 
-    def clients(self, store: Archive, stack: ExitStack) -> Clients:
-        keys = {name: self._key(f"{name.upper()}_API_KEY") for name in ("coinglass", "coingecko")}
-        # Replacing a text so short would also change data.
-        secrets = tuple(key for key in keys.values() if len(key) >= SHORTEST_SECRET)
+    def clients(self) -> Clients:
         vendors, plan = self.settings.vendors, self.settings.coingecko_plan
-        max_weight = self.settings.budget.binance_max_weight
-
-        def channel(
-            vendor: VendorSettings, protocol: _http.Protocol, headers: Mapping[str, str]
-        ) -> _http.Channel:
-            http = _http.open_http(
-                vendor.base_url,
-                self.settings.transport,
-                headers,
-                self.transports.get(protocol.vendor),
-            )
-            stack.enter_context(http)
-            return _http.Channel(
-                http,
-                protocol,
-                self.settings.transport,
-                store,
-                budget=self._budget(protocol.vendor, vendor),
-                replay=self.replay,
-                sleep=self.sleep,
-            )
-
-        def protocol(
-            vendor: VendorSettings, name: str, classify: _http.Classify, **rules: _http.Heed
-        ) -> _http.Protocol:
-            # The others never see a key, and a zip file must stay as it came.
-            echoed = secrets if name in keys else ()
-            return _http.Protocol(
-                name, classify, secrets=echoed, patience_s=vendor.patience_s, **rules
-            )
-
-        glass = protocol(
-            vendors.coinglass, coinglass.VENDOR, coinglass.classify, heed=coinglass.heed
-        )
-        gecko = protocol(vendors.coingecko, coingecko.VENDOR, coingecko.classify)
-        rest = protocol(
-            vendors.binance, binance.VENDOR, binance.classify, heed=binance.heeding(max_weight)
-        )
-        files = protocol(vendors.archive, archive.VENDOR, archive.classify)
-        gecko_header = {coingecko.KEY_HEADERS[plan]: keys["coingecko"]}
+        glass_key, gecko_key = self.keys["coinglass"], self.keys["coingecko"]
+        heed = binance.heeding(self.settings.budget.binance_max_weight)
+        glass = None
+        if glass_key:
+            header = {coinglass.KEY_HEADER: glass_key}
+            rules = self._protocol("coinglass", vendors.coinglass, coinglass.classify)
+            glass = self._channel(vendors.coinglass, replace(rules, heed=coinglass.heed), header)
+        rules = self._protocol("coingecko", vendors.coingecko, coingecko.classify)
+        header = {coingecko.KEY_HEADERS[plan]: gecko_key} if gecko_key else {}
+        gecko = self._channel(vendors.coingecko, rules, header)
+        rules = self._protocol("binance", vendors.binance, binance.classify)
+        rest = self._channel(vendors.binance, replace(rules, heed=heed), {})
+        rules = self._protocol("archive", vendors.archive, archive.classify)
+        files = self._channel(vendors.archive, rules, {"Accept": "*/*"})
         return Clients(
-            coinglass=CoinglassClient(
-                channel(vendors.coinglass, glass, {coinglass.KEY_HEADER: keys["coinglass"]})
-            )
-            if keys["coinglass"]
-            else None,
-            coingecko=CoingeckoClient(
-                channel(vendors.coingecko, gecko, gecko_header if keys["coingecko"] else {}), plan
-            ),
-            binance=BinanceClient(
-                channel(vendors.binance, rest, {}),
-                Budget(
-                    self._budgets(),
-                    "binance_funding",
-                    self.settings.budget.binance_funding_requests,
-                    self.settings.budget.binance_funding_window_s,
-                ),
-            ),
-            archive=ArchiveClient(channel(vendors.archive, files, {"Accept": "*/*"})),
+            coinglass=None if glass is None else CoinglassClient(glass),
+            coingecko=CoingeckoClient(gecko, plan),
+            binance=BinanceClient(rest, self._funding_budget()),
+            archive=ArchiveClient(files),
         )
 
-    def _budgets(self) -> Path:
-        return data_dir() / "budget"
+    def _protocol(
+        self, name: str, vendor: VendorSettings, classify: _http.Classify
+    ) -> _http.Protocol:
+        # Replacing a text so short would also change data. Vendors without a key never see
+        # one, and a zip file must stay as it came.
+        long_enough = tuple(key for key in self.keys.values() if len(key) >= SHORTEST_SECRET)
+        secrets = long_enough if name in self.keys else ()
+        return _http.Protocol(name, classify, secrets=secrets, patience_s=vendor.patience_s)
 
-    def _budget(self, name: str, vendor: VendorSettings) -> Budget | None:
-        if vendor.requests_per_minute is None:
+    def _channel(
+        self, vendor: VendorSettings, protocol: _http.Protocol, headers: Mapping[str, str]
+    ) -> _http.Channel:
+        transport = self.settings.transport
+        mounted = self.transports.get(protocol.vendor)
+        http = _http.open_http(vendor.base_url, transport, headers, mounted)
+        self.stack.enter_context(http)
+        return _http.Channel(
+            http,
+            protocol,
+            transport,
+            self.store,
+            budget=self._budget(protocol.vendor, vendor.requests_per_minute),
+            replay=self.replay,
+            sleep=self.sleep,
+        )
+
+    def _budget(self, name: str, limit: int | None) -> Budget | None:
+        if limit is None:
             return None
-        return Budget(
-            self._budgets(), name, vendor.requests_per_minute, self.settings.budget.window_s
-        )
+        return Budget(_budgets(), name, limit, self.settings.budget.window_s)
 
-    def _key(self, name: str) -> str:
-        key = (self.environ.get(name) or "").strip()
-        if key and not (key.isascii() and key.isprintable() and " " not in key):
-            raise AuthError(f"{name} holds characters that no key has; set it again")
-        return key
+    def _funding_budget(self) -> Budget:
+        rules = self.settings.budget
+        limit, window_s = rules.binance_funding_requests, rules.binance_funding_window_s
+        return Budget(_budgets(), "binance_funding", limit, window_s)
+
+
+def _budgets() -> Path:
+    return data_dir() / "budget"
+
+
+def _read_key(environ: Mapping[str, str], vendor: str) -> str:
+    name = f"{vendor.upper()}_API_KEY"
+    key = (environ.get(name) or "").strip()
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise AuthError(f"{name} holds characters that no key has; set it again")
+    return key

@@ -277,19 +277,7 @@ def _report(
     if report is None:
         _say("nothing was stored")
     else:
-        _say(f"lake: snapshot {report.snapshot_id}")
-        for table in sorted({*report.added, *report.revised}):
-            added, revised = report.added.get(table, 0), report.revised.get(table, 0)
-            _say(f"lake: {table}: {added} new rows, {revised} revised")
-        for line in _restatement_lines(report.restatements):
-            _say(line)
-        if len(report.quarantined):
-            _say(
-                f"quarantined: {len(report.quarantined)} rows; review them with"
-                f" python -m lake_ingest.quarantine show {run.run_id}"
-            )
-        for warning in report.warnings:
-            _say(f"warning: {warning}")
+        _say_stored(run, report)
         record |= {
             "snapshot_id": report.snapshot_id,
             "added": dict(report.added),
@@ -298,6 +286,22 @@ def _report(
             "warnings": list(report.warnings),
         }
     write_text(data_dir() / "fetch" / f"{run.run_id}.json", readable_json(record))
+
+
+def _say_stored(run: Run, report: CommitReport) -> None:
+    _say(f"lake: snapshot {report.snapshot_id}")
+    for table in sorted({*report.added, *report.revised}):
+        added, revised = report.added.get(table, 0), report.revised.get(table, 0)
+        _say(f"lake: {table}: {added} new rows, {revised} revised")
+    for line in _restatement_lines(report.restatements):
+        _say(line)
+    if len(report.quarantined):
+        _say(
+            f"quarantined: {len(report.quarantined)} rows; review them with"
+            f" python -m lake_ingest.quarantine show {run.run_id}"
+        )
+    for warning in report.warnings:
+        _say(f"warning: {warning}")
 
 
 def _restatement_lines(restatements: pd.DataFrame) -> list[str]:

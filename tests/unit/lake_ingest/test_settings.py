@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from lake_ingest.errors import SettingsError
+from lake_ingest.clients import open_clients
+from lake_ingest.errors import AuthError, SettingsError
 from lake_ingest.settings import Settings, load_settings
 
 
@@ -60,3 +63,18 @@ def test_a_wrong_variable_is_named(environ: dict[str, str]) -> None:
 def test_a_misspelt_key_is_an_error() -> None:
     with pytest.raises(ValueError, match="overlap_day"):
         Settings.model_validate(load_settings({}).model_dump() | {"overlap_day": 3}, strict=False)
+
+
+@pytest.mark.parametrize("key", ["with space", "line\nbreak", "ключ"])
+def test_a_key_no_header_can_carry_is_refused_without_being_shown(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAM_DATA_DIR", str(tmp_path))
+
+    with (
+        pytest.raises(AuthError, match="COINGLASS_API_KEY") as caught,
+        open_clients(load_settings({}), "run", environ={"COINGLASS_API_KEY": key}),
+    ):
+        pass
+
+    assert key not in str(caught.value)
