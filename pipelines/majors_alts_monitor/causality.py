@@ -173,24 +173,23 @@ class Reference:
         )
         if not days:
             return None
-        rows = [
+        expected_rows, found_rows = (
             self._fetch(
                 f"select * from {database}.marts.{table} where date = {_sql(days[0])}"  # noqa: S608
             )
             for database in (self._alias, "warehouse")
-        ]
-        return first_difference(table, *rows, _DATED[table], cut, variant)
+        )
+        return first_difference(table, expected_rows, found_rows, _DATED[table], cut, variant)
 
     def _versioned_leak(self, table: str, cut: date | None, variant: str) -> Leak | None:
         limit = _sql(cut) if cut else "date '9999-12-31'"
-        rows = [
+        expected_rows, found_rows = (
             self._fetch(_VERSIONED[table].format(cut=limit, database=database))
             for database in (self._alias, "warehouse")
-        ]
-        keys = ("fact", "asset_id", "date", "settled_at", "read_from", "known_at")
-        return first_difference(
-            table, *rows, tuple(k for k in keys if k in rows[0].columns), cut, variant
         )
+        names = ("fact", "asset_id", "date", "settled_at", "read_from", "known_at")
+        keys = tuple(name for name in names if name in expected_rows.columns)
+        return first_difference(table, expected_rows, found_rows, keys, cut, variant)
 
     def _fetch(self, query: str) -> pd.DataFrame:
         return self._replay.connection.execute(query).fetch_df()
@@ -265,11 +264,11 @@ def path_leaks(
     """Return the first difference of each table of ``path_tables`` among the days up to ``cut``."""
     leaks = []
     for table in expected:
-        kept = [
+        full, lived = (
             frame[frame["date"] <= pd.Timestamp(cut)] for frame in (expected[table], found[table])
-        ]
-        keys = tuple(k for k in ("date", "asset_id") if k in kept[0].columns)
-        leak = first_difference(table, *kept, keys, cut, variant)
+        )
+        keys = tuple(k for k in ("date", "asset_id") if k in full.columns)
+        leak = first_difference(table, full, lived, keys, cut, variant)
         leaks += [leak] if leak else []
     return leaks
 
@@ -305,7 +304,7 @@ def first_difference(
     if not places:
         return None
     row, name = min(places)
-    day, key = _place(left.loc[row], keys)
+    day, key = _place(left.iloc[row], keys)
     return _leak(
         cut, variant, table, day, str(name), key, left[name].iloc[row], right[name].iloc[row]
     )
@@ -326,9 +325,8 @@ def _other_rows(
     first = odd.iloc[0]
     was_there = first["_merge"] == "left_only"
     said = ("a row", "no row") if was_there else ("no row", "a row")
-    return _leak(
-        cut, variant, table, *_place(first, keys)[:1], "<row>", _place(first, keys)[1], *said
-    )
+    day, key = _place(first, keys)
+    return _leak(cut, variant, table, day, "<row>", key, *said)
 
 
 def _place(row: pd.Series[Any], keys: tuple[str, ...]) -> tuple[str, str]:

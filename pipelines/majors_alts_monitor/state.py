@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -82,8 +83,9 @@ def carried_from(document: Mapping[str, Any], market: Market) -> Carried:
         entry_row=_row(market, document["entered_on"]),
         is_halved=document["is_halved"],
         risk_exit_row=_row(market, document["risk_exit_on"]),
-        **{name: tuple(document[name]) for name in _HISTORIES},
     )
+    histories: dict[str, Any] = {name: tuple(document[name]) for name in _HISTORIES}
+    state = replace(state, **histories)
     return Carried(state, document["nav"], ages, betas)
 
 
