@@ -1,40 +1,37 @@
 {#- A row lives on after its label: the levels of strategy.md section 2 may read it. -#}
 {%- set days_after = [3, var('staleness_days') | int] | max -%}
 
+{%- set facts = ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes'] -%}
+
 with
 
 prices as (
 
     select * from {{ ref('int_price_versions') }}
-    where is_read
 
 ),
 
 market_caps as (
 
     select * from {{ ref('int_market_cap_versions') }}
-    where is_read
 
 ),
 
 volumes as (
 
     select * from {{ ref('int_volume_versions') }}
-    where is_read
 
 ),
 
 open_interests as (
 
     select * from {{ ref('int_open_interest_versions') }}
-    where is_read
 
 ),
 
 perp_volumes as (
 
     select * from {{ ref('int_perp_volume_versions') }}
-    where is_read
 
 ),
 
@@ -44,43 +41,64 @@ funding_days as (
 
 ),
 
+{% for fact in facts %}
+    own_{{ fact }} as (
+
+        select * from {{ fact }}
+        where is_on_time
+
+    ),
+
+{% endfor %}
+own_funding_days as (
+
+    select * from funding_days
+    where count_rows > 0
+
+),
+
 own_rows as (
 
     select
         asset_id,
         date,
-        prices.close_usd,
-        market_caps.market_cap_usd,
-        volumes.volume_usd,
-        open_interests.open_interest_usd,
-        perp_volumes.perp_volume_usd,
+        own_prices.close_usd,
+        own_market_caps.market_cap_usd,
+        own_volumes.volume_usd,
+        own_open_interests.open_interest_usd,
+        own_perp_volumes.perp_volume_usd,
 
-        coalesce(funding_days.count_rows, 0)
-        {%- for cte in ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes'] %}
-        + cast({{ cte }}.known_basis is not null as integer)
-        {%- endfor %} as count_rows,
-        coalesce(funding_days.count_assumed, 0)
-        {%- for cte in ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes'] %}
-        + cast({{ cte }}.known_basis is not distinct from 'assumed' as integer)
-        {%- endfor %} as count_assumed
+        coalesce(own_funding_days.count_rows, 0)
+        {% for fact in facts %}
+            + cast(own_{{ fact }}.known_basis is not null as integer)
+        {% endfor %} as count_rows,
+        coalesce(own_funding_days.count_assumed, 0)
+        {% for fact in facts %}
+            + cast(own_{{ fact }}.known_basis is not distinct from 'assumed' as integer)
+        {% endfor %} as count_assumed
 
-    from (select * from prices where is_on_time) as prices
-    {%- for cte in ['market_caps', 'volumes', 'open_interests', 'perp_volumes'] %}
-    full join (select * from {{ cte }} where is_on_time) as {{ cte }} using (asset_id, date)
-    {%- endfor %}
-    full join (select * from funding_days where count_rows > 0) as funding_days using (asset_id, date)
+    from own_prices
+    full join own_market_caps using (asset_id, date)
+    full join own_volumes using (asset_id, date)
+    full join own_open_interests using (asset_id, date)
+    full join own_perp_volumes using (asset_id, date)
+    full join own_funding_days using (asset_id, date)
+
+),
+
+last_dates as (
+
+    {% for fact in facts %}
+        select max(date) as last_date from {{ fact }}
+        union all
+    {% endfor %}
+    select max(date) as last_date from funding_days
 
 ),
 
 lake_end as (
 
-    select max(date) as last_date
-    from (
-        {% for cte in ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes', 'funding_days'] %}
-        select max(date) as date from {{ cte }}
-        {% if not loop.last %}union all{% endif %}
-        {% endfor %}
-    )
+    select max(last_date) as last_date from last_dates
 
 ),
 
@@ -105,19 +123,20 @@ spans_without_own_row as (
     from followed
     where next_date is distinct from date + 1
 
-    {% for cte in ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes'] %}
     union all
 
-    select
-        asset_id,
-        read_from as first_day,
-        date + {{ days_after }} as last_day
+    {% for fact in facts %}
+        select
+            asset_id,
+            read_from as first_day,
+            date + {{ days_after }} as last_day
 
-    from {{ cte }}
-    where not is_on_time
+        from {{ fact }}
+        where is_read and not is_on_time
+
+        union all
+
     {% endfor %}
-    union all
-
     select
         asset_id,
         first_read_on as first_day,
@@ -144,13 +163,15 @@ days as (
     select * from own_rows
     union all by name
     select
-        asset_id,
-        date,
+        days_without_own_row.asset_id,
+        days_without_own_row.date,
         0 as count_rows,
         0 as count_assumed
+
     from days_without_own_row
+    cross join lake_end
     anti join own_rows using (asset_id, date)
-    where date <= (select last_date from lake_end)
+    where days_without_own_row.date <= lake_end.last_date
 
 )
 

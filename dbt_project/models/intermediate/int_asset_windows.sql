@@ -40,12 +40,12 @@ open_interests as (
 
 rows_to_recompute as (
 
-    {% if var('force_slow_path') == true -%}
+    {% if var('force_slow_path') == true %}
         select
             asset_id,
             date
         from days
-    {%- else -%}
+    {% else %}
         {{ rows_touched('prices', oldest_ages.close_usd) }}
         union
         {{ rows_touched('market_caps', oldest_ages.market_cap_usd) }}
@@ -53,7 +53,7 @@ rows_to_recompute as (
         {{ rows_touched('volumes', 29) }}
         union
         {{ rows_touched('open_interests', oldest_ages.open_interest_usd) }}
-    {%- endif %}
+    {% endif %}
 
 ),
 
@@ -81,6 +81,18 @@ unrevised as (
 
 ),
 
+wanted as (
+
+    select
+        days.asset_id,
+        days.date,
+        cast(unnest(range(30)) as integer) as age
+
+    from days
+    semi join rows_to_recompute using (asset_id, date)
+
+),
+
 read_values as (
 
     select
@@ -92,21 +104,14 @@ read_values as (
         volumes.volume_usd,
         open_interests.open_interest_usd
 
-    from (
-        select
-            days.asset_id,
-            days.date,
-            cast(unnest(range(30)) as integer) as age
-        from days
-        semi join rows_to_recompute using (asset_id, date)
-    ) as wanted
-    {% for cte in ['prices', 'market_caps', 'volumes', 'open_interests'] -%}
-    left join {{ cte }}
-        on
-            wanted.asset_id = {{ cte }}.asset_id
-            and wanted.date - wanted.age = {{ cte }}.date
-            and {{ cte }}.is_read
-            and {{ reads('wanted.date', cte) }}
+    from wanted
+    {% for cte in ['prices', 'market_caps', 'volumes', 'open_interests'] %}
+        left join {{ cte }}
+            on
+                wanted.asset_id = {{ cte }}.asset_id
+                and wanted.date - wanted.age = {{ cte }}.date
+                and {{ cte }}.is_read
+                and {{ reads('wanted.date', cte) }}
     {% endfor %}
 
 ),
@@ -129,7 +134,7 @@ revised as (
 
 values_by_age as (
 
-    select * from unrevised
+    select unrevised.* from unrevised
     anti join rows_to_recompute using (asset_id, date)
     union all by name
     select

@@ -49,11 +49,11 @@ values_as_known as (
         open_interests.open_interest_usd
 
     from days
-    {% for cte in ['prices', 'market_caps', 'open_interests'] -%}
-    left join {{ cte }}
-        on
-            days.date - days.age = {{ cte }}.date
-            and {{ reads('days.date', cte) }}
+    {% for cte in ['prices', 'market_caps', 'open_interests'] %}
+        left join {{ cte }}
+            on
+                days.date - days.age = {{ cte }}.date
+                and {{ reads('days.date', cte) }}
     {% endfor %}
 
 ),
@@ -73,7 +73,7 @@ windows as (
     select
         date,
         list(return_1d order by age desc) filter (where return_1d is not null) as returns_7d,
-        {% for measure in ['market_cap_usd', 'open_interest_usd'] -%}
+        {% for measure in ['market_cap_usd', 'open_interest_usd'] %}
             max({{ measure }}) filter (where age = 0) as {{ measure }},
             max({{ measure }}) filter (where age = 3) as {{ measure }}_3d_ago{% if not loop.last %},{% endif %}
         {% endfor %}

@@ -9,12 +9,12 @@ labels as (
         'int_open_interest_versions',
         'int_perp_volume_versions',
         'int_funding_days',
-    ] -%}
-    select
-        min(date) as first_date,
-        max(date) as last_date
-    from {{ ref(versions) }}
-    {% if not loop.last %}union all{% endif %}
+    ] %}
+        select
+            min(date) as first_date,
+            max(date) as last_date
+        from {{ ref(versions) }}
+        {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
 ),

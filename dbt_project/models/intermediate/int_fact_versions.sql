@@ -26,29 +26,27 @@ perp_facts as (
 
 stacked as (
 
-    {% for cte, fact, value in [
-        ('prices', 'fact_price', 'close_usd'),
-        ('market_caps', 'fact_marketcap', 'market_cap_usd'),
-        ('volumes', 'fact_volume', 'volume_usd'),
-    ] -%}
-    select
-        '{{ fact }}' as fact,
-        asset_id,
-        source,
-        date,
-        cast(null as timestamp) as settled_at,
-        known_basis,
-        known_from,
-        known_to,
-        read_from,
-        is_first_version,
-        {{ value }} as value
-    from {{ cte }}
-
-    union all
-
-    {% endfor -%}
-    select * from perp_facts
+    {% for cte, fact, settled_at, value in [
+        ('prices', "'fact_price'", 'null', 'close_usd'),
+        ('market_caps', "'fact_marketcap'", 'null', 'market_cap_usd'),
+        ('volumes', "'fact_volume'", 'null', 'volume_usd'),
+        ('perp_facts', 'fact', 'settled_at', 'value'),
+    ] %}
+        select
+            {{ fact }} as fact,
+            asset_id,
+            source,
+            date,
+            cast({{ settled_at }} as timestamp) as settled_at,
+            known_basis,
+            known_from,
+            known_to,
+            read_from,
+            is_first_version,
+            {{ value }} as value
+        from {{ cte }}
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 )
 

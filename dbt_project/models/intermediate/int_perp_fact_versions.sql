@@ -26,29 +26,27 @@ perp_volumes as (
 
 stacked as (
 
-    {% for cte, fact, value in [
-        ('funding_rates', 'fact_funding', 'funding_rate_8h'),
-        ('settlements', 'fact_funding_settlement', 'funding_rate'),
-        ('open_interests', 'fact_open_interest', 'open_interest_usd'),
-        ('perp_volumes', 'fact_perp_volume', 'perp_volume_usd'),
-    ] -%}
-    select
-        '{{ fact }}' as fact,
-        asset_id,
-        source,
-        date,
-        {{ 'settled_at' if cte == 'settlements' else 'cast(null as timestamp) as settled_at' }},
-        known_basis,
-        known_from,
-        known_to,
-        read_from,
-        is_first_version,
-        {{ value }} as value
-    from {{ cte }}
-
-    {% if not loop.last %}union all{% endif %}
-
-    {% endfor -%}
+    {% for cte, fact, settled_at, value in [
+        ('funding_rates', 'fact_funding', 'null', 'funding_rate_8h'),
+        ('settlements', 'fact_funding_settlement', 'settled_at', 'funding_rate'),
+        ('open_interests', 'fact_open_interest', 'null', 'open_interest_usd'),
+        ('perp_volumes', 'fact_perp_volume', 'null', 'perp_volume_usd'),
+    ] %}
+        select
+            '{{ fact }}' as fact,
+            asset_id,
+            source,
+            date,
+            cast({{ settled_at }} as timestamp) as settled_at,
+            known_basis,
+            known_from,
+            known_to,
+            read_from,
+            is_first_version,
+            {{ value }} as value
+        from {{ cte }}
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 )
 

@@ -9,9 +9,7 @@ settlements as (
 stamped as (
 
     -- Venues stamp a settlement some milliseconds late.
-    select
-        * replace (date_trunc('minute', settled_at + to_seconds(30)) as settled_at)
-
+    select * replace (date_trunc('minute', settled_at + to_seconds(30)) as settled_at)
     from settlements
 
 ),

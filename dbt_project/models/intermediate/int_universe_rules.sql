@@ -1,4 +1,8 @@
-{%- set excluded = var('exclude_assets') or [] -%}
+{#- Never empty, so that the list is valid SQL: no asset is called ''. -#}
+{%- set excluded = ["''"] -%}
+{%- for asset_id in var('exclude_assets') or [] -%}
+    {%- do excluded.append("'" ~ asset_id | replace("'", "''") ~ "'") -%}
+{%- endfor -%}
 
 with
 
@@ -24,60 +28,76 @@ perps as (
 
     select
         asset_id,
-        list({'listed_on': listed_on, 'delisted_on': delisted_on}) as lives
+        listed_on + {{ var('min_listing_days') | int }} as eligible_from,
+        coalesce(delisted_on, cast('9999-12-31' as date)) as eligible_to
 
     from instruments
-    group by asset_id
 
 ),
 
+knowledge as (
+
+    select count(*) > 0 as has_instruments from instruments
+
+),
+
+-- The order is the definition: the first rule that fails is the reason.
 judged as (
 
     select
         asset_days.asset_id,
         asset_days.date,
-        assets.is_major,
-        asset_days.asset_id in ('',{% for asset_id in excluded %} '{{ asset_id | replace("'", "''") }}',{% endfor %}) as is_excluded,
-        assets.is_excluded_kind,
-        coalesce(asset_days.market_cap_usd >= {{ var('min_mcap_usd') }}, false) as is_large,
-        coalesce(asset_days.volume_median_7d_usd >= {{ var('min_volume_usd') }}, false) as is_liquid,
-        asset_days.market_cap_usd is not null and asset_days.volume_level_usd is not null as is_fresh,
-        asset_days.close_usd is not null and asset_days.previous_close_usd is not null as has_closes,
-        not exists (select * from instruments) or coalesce(
-            list_bool_or(
-                [
-                    asset_days.date - life.listed_on >= {{ var('min_listing_days') | int }}
-                    and (life.delisted_on is null or asset_days.date < life.delisted_on)
-                    for life in perps.lives
-                ]
-            ),
-            false
-        ) as is_listed
+        case
+            when assets.is_major then 'major'
+            when assets.asset_id in ({{ excluded | join(', ') }}) then 'excluded'
+            when assets.is_excluded_kind then 'kind'
+            when asset_days.market_cap_usd is null or asset_days.market_cap_usd < {{ var('min_mcap_usd') }}
+                then 'mcap'
+            when
+                asset_days.volume_median_7d_usd is null
+                or asset_days.volume_median_7d_usd < {{ var('min_volume_usd') }}
+                then 'volume'
+            when asset_days.volume_level_usd is null then 'stale'
+            when asset_days.close_usd is null or asset_days.previous_close_usd is null then 'closes'
+        end as exclusion_reason
 
     from asset_days
     inner join assets using (asset_id)
-    left join perps using (asset_id)
 
 ),
 
--- The order is the definition: the first rule that fails is the reason.
+listed as (
+
+    select
+        judged.asset_id,
+        judged.date
+
+    from judged
+    semi join perps
+        on
+            judged.asset_id = perps.asset_id
+            and judged.date >= perps.eligible_from
+            and judged.date < perps.eligible_to
+    where judged.exclusion_reason is null
+
+),
+
 reasoned as (
 
     select
-        asset_id,
-        date,
+        judged.asset_id,
+        judged.date,
         case
-            when is_major then 'major'
-            when is_excluded then 'excluded'
-            when is_excluded_kind then 'kind'
-            when not is_large then 'mcap'
-            when not is_liquid then 'volume'
-            when not is_fresh then 'stale'
-            when not has_closes then 'closes'
-            when not is_listed then 'listing'
+            when judged.exclusion_reason is not null then judged.exclusion_reason
+            when knowledge.has_instruments and listed.asset_id is null then 'listing'
         end as exclusion_reason
 
     from judged
+    cross join knowledge
+    left join listed
+        on
+            judged.asset_id = listed.asset_id
+            and judged.date = listed.date
 
 )
 

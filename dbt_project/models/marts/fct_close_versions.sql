@@ -21,11 +21,11 @@ keys_read_twice as (
 close_versions as (
 
     select
-        asset_id,
-        date,
-        read_from,
-        read_to,
-        close_usd
+        versions.asset_id,
+        versions.date,
+        versions.read_from,
+        versions.read_to,
+        versions.close_usd
 
     from versions
     semi join keys_read_twice using (asset_id, date)

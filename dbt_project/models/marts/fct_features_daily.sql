@@ -12,7 +12,7 @@ scored as (
 
     select
         *,
-        {% for name in feature_names() -%}
+        {% for name in feature_names() %}
             {{ zscore('raw_' ~ name, zscore_days, 'zscore_days') }} as z_{{ name }}{% if not loop.last %},{% endif %}
         {% endfor %}
 
@@ -26,18 +26,18 @@ features as (
 
     select
         date,
-        {% for name in feature_names() -%}
+        {% for name in feature_names() %}
             raw_{{ name }},
-        {% endfor -%}
-        {% for name in feature_names() -%}
+        {% endfor %}
+        {% for name in feature_names() %}
             z_{{ name }},
-        {% endfor -%}
+        {% endfor %}
         has_funding,
         funding_oi_coverage,
         oi_is_proxy,
-        {% for name in primary_feature_names() -%}
-            z_{{ name }} is not null{% if not loop.last %} and {% endif %}
-        {%- endfor %} as valid,
+        {% for name in primary_feature_names() %}
+            z_{{ name }} is not null{% if not loop.last %} and{% endif %}
+        {% endfor %} as valid,
         share_assumed
 
     from scored
