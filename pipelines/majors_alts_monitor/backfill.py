@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from majors_alts_monitor import outputs
+from majors_alts_monitor.bucket_index import write_index
 from majors_alts_monitor.comparison_report import comparison_html, comparison_text
 from majors_alts_monitor.config import Frozen
 from majors_alts_monitor.daily import configured_file
@@ -29,6 +30,7 @@ from majors_alts_monitor.run import run_id_of
 from majors_alts_monitor.sweep import (
     LEADERBOARD,
     OVERFITTING,
+    PAGE,
     Sweep,
     collect,
     expand,
@@ -206,8 +208,9 @@ def collect_backfill(sweep_id: str) -> str:
     bucket, key = Bucket(), bucket_key(sweep_id)
     for member in sweep.members:
         bucket.put_folder(f"{key}/members/{member.name}", folder / "members" / member.name)
-    for name in (OVERFITTING, "comparison.html", "comparison.txt", LEADERBOARD, "plan.json"):
+    for name in (PAGE, OVERFITTING, "comparison.html", "comparison.txt", "plan.json", LEADERBOARD):
         bucket.put(f"{key}/{name}", (folder / name).read_bytes())
+    write_index(bucket)
     _mail(plan, folder)
     return bucket.locate(key)
 

@@ -163,6 +163,11 @@ def _chart_figure(chart: Chart) -> dict[str, Any]:
     }
     if chart.is_percent:
         layout["yaxis"]["tickformat"] = ".1%"
+    if not chart.is_dated:
+        layout["xaxis"]["type"] = "category"
+    elif len(chart.x) > 1:
+        # Without it markers widen their own chart and the days no longer line up.
+        layout["xaxis"]["range"] = [chart.x[0], chart.x[-1]]
     return {"data": traces, "layout": layout}
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from majors_alts_monitor.bucket_index import write_index
 from majors_alts_monitor.daily import bucket_key, day_folder
 from majors_alts_monitor.outputs import read_manifest
 from pipeline_kit.bucket import Bucket
@@ -43,6 +44,7 @@ def deliver_day(asof: str) -> str:
     bucket.put_folder(key, folder / "run")
     Mailer().send_once(_message(folder / "mail", run_id, day))
     bucket.advance(POINTER, _pointer(folder / "run", key, run_id), str(day))
+    write_index(bucket)
     return bucket.locate(key)
 
 

@@ -26,7 +26,7 @@ from majors_alts_monitor.features import PRIMARY
 from majors_alts_monitor.formatting import regime_words
 from majors_alts_monitor.kpis import PARTS
 from majors_alts_monitor.outputs import RunTables
-from majors_alts_monitor.types import DAYS_PER_YEAR, GROUPS, Floats
+from majors_alts_monitor.types import DAYS_PER_YEAR, GROUPS, Floats, Regime
 
 SHARPE_WINDOW: Final = 91
 TWO_SIDED_95: Final = 1.959963984540054
@@ -213,6 +213,7 @@ def regime_attribution_chart(run: RunTables) -> Chart:
     """Return what each regime added to the result, part by part."""
     daily = run.tables["bt_daily_pnl"]
     totals = daily.groupby("regime")[list(PARTS)].sum()
+    totals = totals.reindex([name.value for name in Regime if name.value in totals.index])
     costs = -(totals["fees"] + totals["slippage"] + totals["impact"])
     funding = totals["funding_alts"] + totals["funding_majors"]
     parts = {

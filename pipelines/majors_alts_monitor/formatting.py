@@ -1,4 +1,7 @@
-"""How numbers look to a person: the only place where fractions become percent."""
+"""How numbers look to a person: the only place where fractions become percent.
+
+A value that rounds to zero has no minus sign.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def percent(value: Any, digits: int = 1, *, signed: bool = False) -> str:
     """
     if _is_missing(value):
         return NOTHING
-    return f"{value:{'+' if signed else ''}.{digits}%}"
+    return f"{value:{'+' if signed else ''}z.{digits}%}"
 
 
 def number(value: Any, digits: int = 2, *, signed: bool = False) -> str:
@@ -31,7 +34,7 @@ def number(value: Any, digits: int = 2, *, signed: bool = False) -> str:
     """
     if _is_missing(value):
         return NOTHING
-    return f"{value:{'+' if signed else ''}.{digits}f}"
+    return f"{value:{'+' if signed else ''}z.{digits}f}"
 
 
 def bps(value: Any, digits: int = 2) -> str:
@@ -44,7 +47,7 @@ def bps(value: Any, digits: int = 2) -> str:
     """
     if _is_missing(value):
         return NOTHING
-    return f"{value * 1e4:+.{digits}f} bp"
+    return f"{value * 1e4:+z.{digits}f} bp"
 
 
 def regime_words(regime: Any) -> str:

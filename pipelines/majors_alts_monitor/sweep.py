@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor import outputs
+from majors_alts_monitor import comparison_page, outputs
 from majors_alts_monitor.config import MonitorConfig, effective_values, load_config
 from majors_alts_monitor.data_io import open_lake
 from majors_alts_monitor.errors import ConfigError
@@ -27,6 +27,7 @@ from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
 
 LEADERBOARD: Final = "leaderboard.csv"
 OVERFITTING: Final = "overfitting.json"
+PAGE: Final = "report.html"
 ID_LENGTH: Final = 16
 MAX_NAME: Final = 120
 SPA_REPS: Final = 1000
@@ -160,7 +161,7 @@ def member_request(sweep: Sweep, number: int, folder: Path) -> Request:
 
 
 def collect(sweep: Sweep, folder: Path) -> pd.DataFrame:
-    """Write leaderboard.csv and overfitting.json from the members, and return the leaderboard.
+    """Write leaderboard.csv, overfitting.json and report.html, and return the leaderboard.
 
     Raises
     ------
@@ -180,6 +181,15 @@ def collect(sweep: Sweep, folder: Path) -> pd.DataFrame:
     (folder / LEADERBOARD).write_text(outputs.csv_text(board), "utf-8")
     verdict = overfitting(returns, sweep.sweep_id)
     (folder / OVERFITTING).write_text(readable_json(outputs.plain(verdict)), "utf-8")
+    page = comparison_page.render(
+        board,
+        returns,
+        verdict,
+        {name: run.manifest["config"] for name, run in runs.items()},
+        title=f"Backtests compared, {sweep.start} to {sweep.end}",
+        is_synthetic=any(run.manifest["is_synthetic"] for run in runs.values()),
+    )
+    (folder / PAGE).write_text(page, "utf-8")
     return board
 
 
