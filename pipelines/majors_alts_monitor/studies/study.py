@@ -163,7 +163,7 @@ def publish(
         write_bytes(place.folder / f"{key}.png", image)
     for name, table in tables.items():
         write_text(place.folder / f"{name}.csv", csv_text(table))
-        say(f"\n{name}\n{table.round(_DIGITS).to_string(index=False)}")
+        say(f"\n{name}\n{_readable(table).to_string(index=False)}")
     write_text(place.folder / PAGE, extended_page(page, tables, charts, images))
     say(f"\nstudy folder: {place.folder}")
 
@@ -184,7 +184,7 @@ def extended_page(
             f"<p>{escape(chart.note)}</p>"
         )
     for name, table in tables.items():
-        rows = table.round(_DIGITS).to_html(index=False, border=0, na_rep="-", escape=True)
+        rows = _readable(table).to_html(index=False, border=0, na_rep="-", escape=True)
         parts.append(f"<h2>{escape(name.replace('_', ' '))}</h2>{rows}")
     return "\n".join(parts) + _END
 
@@ -200,6 +200,17 @@ def figures_table(kpis: Mapping[str, Mapping[str, Any]], name: str = "member") -
     rows = [{name: key, **{f: own.get(f) for f in FIGURES}} for key, own in kpis.items()]
     numbers = dict.fromkeys(FIGURES, "float64")
     return pd.DataFrame(rows, columns=[name, *FIGURES]).astype(numbers)
+
+
+def _readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with its numbers cut to a few digits and its days without a time."""
+    shown = table.copy()
+    for name, column in table.items():
+        if column.dtype.kind == "f":
+            shown[name] = column.round(_DIGITS)
+        elif column.dtype.kind == "M":
+            shown[name] = column.dt.strftime("%Y-%m-%d")
+    return shown
 
 
 def say(line: str) -> None:

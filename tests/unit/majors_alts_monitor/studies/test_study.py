@@ -44,6 +44,12 @@ def test_tables_on_the_page_are_escaped_and_missing_is_a_dash():
     assert page.endswith("</body></html>\n")
 
 
+def test_days_stand_without_a_time_and_numbers_with_four_digits():
+    table = pd.DataFrame({"day": pd.to_datetime(["2024-01-02"]), "x": [0.123456], "n": [3]})
+    page = extended_page("<html><body></body></html>\n", {"t": table}, [], {})
+    assert all(cell in page for cell in ("<td>2024-01-02</td>", "<td>0.1235</td>", "<td>3</td>"))
+
+
 def test_figures_keep_the_order_given_and_null_where_undefined():
     table = figures_table({"b": {"sharpe": 2.0}, "a": {"sharpe": None}})
     assert table["member"].tolist() == ["b", "a"]
