@@ -47,7 +47,7 @@ def drifting_market(n_days: int, n_alts: int, *, seed: int) -> tuple[Market, Flo
 
 
 def _student(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    return rng.standard_t(DEGREES, shape) * np.sqrt((DEGREES - 2) / DEGREES)
+    return np.asarray(rng.standard_t(DEGREES, shape) * np.sqrt((DEGREES - 2) / DEGREES))
 
 
 def _major_returns(rng: np.random.Generator, n_days: int) -> Floats:
