@@ -175,20 +175,23 @@ def logit_chart(logits: list[float]) -> Chart | None:
     """Return where the best of one half ranked in the other; below 0 is worse than the median."""
     if not logits:
         return None
-    counts, edges = np.histogram(logits, bins=N_BINS)
+    values = np.asarray(logits, dtype=np.float64)
+    reach = max(float(np.abs(values).max()), 1.0)
+    edges = np.linspace(-reach, reach, N_BINS + 1)
     middles = (edges[:-1] + edges[1:]) / 2
-    is_loss = middles <= 0
+    below, _ = np.histogram(values[values <= 0], bins=edges)
+    above, _ = np.histogram(values[values > 0], bins=edges)
     return Chart(
         key="logits",
         title="Rank out of sample of the best in sample",
         x=[f"{middle:.2f}" for middle in middles],
         series=[
-            Series("below the median", np.where(is_loss, counts, 0).tolist(), GREY, "stacked"),
-            Series("above", np.where(is_loss, 0, counts).tolist(), BLUE, "stacked"),
+            Series("below the median", below.astype(float).tolist(), GREY, "stacked"),
+            Series("above", above.astype(float).tolist(), BLUE, "stacked"),
         ],
         y_title="splits",
         is_dated=False,
-        note="Logit of the rank over all splits; the mass left of 0 is the PBO.",
+        note="Logit of the rank over all splits; the grey share is the PBO.",
     )
 
 
