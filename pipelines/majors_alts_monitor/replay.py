@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import duckdb
 
-from majors_alts_monitor.config import MonitorConfig, build_config, effective_values, load_config
-from majors_alts_monitor.daily import day_folder
+from majors_alts_monitor.config import MonitorConfig, build_config, effective_values
+from majors_alts_monitor.daily import day_config, day_folder
 from majors_alts_monitor.data_io import (
     open_lake,
     open_warehouse,
@@ -109,7 +109,7 @@ def replay_day(asof: date, *, run_dir: Path | None = None, lake: Path | None = N
     lake = lake or paths.lake_dir()
     recorded_config = build_config(run.manifest["config"], "manifest.json")
     recorded = recorded_warehouse(run.manifest, recorded_config, lake)
-    config = load_config()
+    config = day_config()
     current = open_warehouse(open_lake(lake), config, None)
     published = run.signal
     return Replayed(

@@ -78,7 +78,7 @@ def test_the_run_leaves_its_state_and_the_next_day_gives_the_same_decision(
     run_a, request_a, monkeypatch
 ):
     assert "state.json" in run_a.manifest["outputs"]
-    monkeypatch.setattr(replay_module, "load_config", lambda: request_a.config)
+    monkeypatch.setattr(replay_module, "day_config", lambda: request_a.config)
 
     replayed = replay_day(END, run_dir=request_a.out, lake=request_a.lake)
 
@@ -89,7 +89,7 @@ def test_the_run_leaves_its_state_and_the_next_day_gives_the_same_decision(
 
 
 def test_a_published_decision_that_the_inputs_do_not_give_is_named(run_a, request_a, monkeypatch):
-    monkeypatch.setattr(replay_module, "load_config", lambda: request_a.config)
+    monkeypatch.setattr(replay_module, "day_config", lambda: request_a.config)
     monkeypatch.setattr(
         replay_module, "read_run", lambda _: replace(run_a, signal={**run_a.signal, "score": 9.0})
     )
@@ -116,7 +116,7 @@ def test_a_change_of_the_configuration_is_named_and_explains_the_whole_change(
     assert by_cause["code of B"] == 0
     assert by_cause["config"] == pytest.approx(change, abs=1e-12)
     assert change < 0
-    monkeypatch.setattr(replay_module, "load_config", lambda: dearer)
+    monkeypatch.setattr(replay_module, "day_config", lambda: dearer)
     replayed = replay_day(END, run_dir=request_a.out, lake=request_a.lake)
     assert replayed.config_keys == ("costs.slippage_bps",)
     assert replayed.broken == ()
