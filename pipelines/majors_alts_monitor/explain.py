@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import duckdb
 import numpy as np
+import pandas as pd
 
 from majors_alts_monitor.basket import Exclusion
 from majors_alts_monitor.config import load_config
@@ -119,7 +120,7 @@ def _scale(decided: Decision) -> list[str]:
 def _hedge(prepared: Prepared, name: str, decided: Decision) -> list[str]:
     """Return where the unscaled weight comes from: the hedge of a major, the share of an ALT."""
     strategy, row = prepared.strategy, decided.row
-    books, column = strategy.books, int(strategy.market.assets.get_indexer([name])[0])
+    books, column = strategy.books, int(strategy.market.assets.get_indexer(pd.Index([name]))[0])
     if not books.has_book[row]:
         return [f"  no book: {books.no_book_reason(row)}"]
     unscaled = float(books.weights[row, column])
