@@ -182,15 +182,11 @@ class Collector:
         if absent:
             self._got.notes.append(f"coingecko: does not list {', '.join(absent)}")
 
+        plan, floor = self._settings.plan, self._coingecko_floor
+
         def run(job: Job) -> Series:
             is_live = job.identity in listed
-            try:
-                got = fetch_market_chart(client, job, self._settings.plan, self._coingecko_floor)
-            except RequestError:
-                if is_live:
-                    raise
-                got = Series(job)
-            return got.replace(is_live=is_live)
+            return _history(job, is_live, lambda: fetch_market_chart(client, job, plan, floor))
 
         return self._run_all(known, run, self._settings.vendors.coingecko.workers)
 
@@ -268,15 +264,11 @@ class Collector:
             job for job in jobs if job.identity in spellings or self._planner.may_have_history(job)
         ]
 
+        plan = self._settings.plan
+
         def run(job: Job) -> Series:
             is_live = job.identity in spellings
-            try:
-                got = fetch_open_interest(client, job, self._settings.plan)
-            except RequestError:
-                if is_live:
-                    raise
-                got = Series(job)
-            return got.replace(is_live=is_live)
+            return _history(job, is_live, lambda: fetch_open_interest(client, job, plan))
 
         got = self._run_all(asked, run, self._settings.vendors.coinglass.workers)
         if not self._is_derivatives_only:
@@ -331,16 +323,18 @@ class Collector:
             replace(job, last_day=min(job.last_day, last))
             for row in self._rows
             for last in [self._unsettled_to(row)]
-            for spelling in [s for s in row.coinglass_spellings if s in spellings][:1]
+            for spelling in _first_alive(row.coinglass_spellings, spellings)
             for job in self._planner.jobs(
                 row, "oi_weighted_funding", [spelling], floor=self._history_from(8)
             )
             if job.first_day <= last
+            and (spelling in spellings or self._planner.may_have_history(job))
         ]
-        client = self._need_coinglass()
+        client, plan = self._need_coinglass(), self._settings.plan
 
         def run(job: Job) -> Series:
-            return fetch_oi_weighted_funding(client, job, self._settings.plan)
+            is_live = job.identity in spellings
+            return _history(job, is_live, lambda: fetch_oi_weighted_funding(client, job, plan))
 
         workers = self._settings.vendors.coinglass.workers
         return self._run_pairs(pairs) + self._run_all(jobs, run, workers)
@@ -399,6 +393,21 @@ class Collector:
         plans = self._settings.plan.coinglass_history_days
         days = plans.get(self._got.plan, plans[LOWEST_PLAN]).get(bar_hours)
         return None if days is None else self._today - timedelta(days=days - 1)
+
+
+def _history(job: Job, is_live: bool, fetch: Callable[[], Series]) -> Series:
+    """Return a series; a vendor that does not know what is gone has no data of it."""
+    try:
+        return fetch().replace(is_live=is_live)
+    except RequestError:
+        if is_live:
+            raise
+        return Series(job, is_live=False)
+
+
+def _first_alive(own: Sequence[str], alive: frozenset[str]) -> Sequence[str]:
+    """Return the first spelling that is alive, else the first; none for no spelling."""
+    return [spelling for spelling in own if spelling in alive][:1] or own[:1]
 
 
 def _contracts(frame: pd.DataFrame) -> list[Contract]:
