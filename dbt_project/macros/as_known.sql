@@ -18,10 +18,10 @@
 
 {# When a back-filled value of day `date` is taken to have become known. #}
 {% macro assumed_known_at(date, source) -%}
-    cast({{ date }} + 1 as timestamp) + to_minutes(
-        case
-            when starts_with(lower({{ source }}), 'coingecko') then {{ var('lag_minutes_coingecko') | int }}
-            else {{ var('lag_minutes_default') | int }}
+    cast({{ date }} + 1 as timestamp) + to_seconds(
+        60.0 * case
+            when starts_with(lower({{ source }}), 'coingecko') then {{ var('lag_minutes_coingecko') }}
+            else {{ var('lag_minutes_default') }}
         end
     )
 {%- endmacro %}

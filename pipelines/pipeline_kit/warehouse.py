@@ -84,6 +84,7 @@ def build(
     destination: Path,
     *,
     with_tests: bool = True,
+    with_unit_tests: bool = False,
     target_dir: Path | None = None,
     cache_dir: Path | None = None,
 ) -> Path:
@@ -99,7 +100,9 @@ def build(
     destination : Path
         The DuckDB file, replaced by rename when the build has succeeded, untouched otherwise.
     with_tests : bool
-        Run the data tests too. Unit tests belong to the project's own test suite.
+        Run the data tests too: what they stop must not be published.
+    with_unit_tests : bool
+        Run the unit tests of the models too. They say nothing about the lake; for `make test`.
     target_dir : Path, optional
         Folder that receives ``manifest.json`` and ``run_results.json``, also after a failure.
     cache_dir : Path, optional
@@ -110,6 +113,8 @@ def build(
     WarehouseError
         Naming the table, column, model or test at fault, in one line.
     """
+    kinds = {"test": with_tests, "unit_test": with_unit_tests}
+    excluded = [kind for kind, is_wanted in kinds.items() if not is_wanted]
     destination = destination.resolve()
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -120,7 +125,7 @@ def build(
         create_lake_views(database, tables)
         try:
             with _parse_cache(cache_dir, workspace / "target"):
-                _run_dbt(workspace, database, variables, with_tests=with_tests)
+                _run_dbt(workspace, database, variables, excluded)
         finally:
             if target_dir is not None:
                 _keep_artifacts(workspace / "target", target_dir.resolve())
@@ -223,7 +228,8 @@ def _lake_view(connection: duckdb.DuckDBPyConnection, table: str, files: Sequenc
         ]
         return f"create view lake.{table} as select {', '.join(columns)} where false"
 
-    scan = f"read_parquet([{', '.join(_quoted(file) for file in files)}], union_by_name = true, hive_partitioning = false)"
+    paths_in_sql = ", ".join(_quoted(file) for file in files)
+    scan = f"read_parquet([{paths_in_sql}], union_by_name = true, hive_partitioning = false)"
     present = {row[0] for row in connection.execute(f"describe select * from {scan}").fetchall()}  # noqa: S608
     if missing := sorted(set(required) - present):
         raise WarehouseError(f"{table}: no column {', '.join(missing)}")
@@ -241,10 +247,9 @@ def _quoted(file: Path) -> str:
 
 
 def _run_dbt(
-    workspace: Path, database: Path, variables: Mapping[str, object], *, with_tests: bool
+    workspace: Path, database: Path, variables: Mapping[str, object], excluded: Sequence[str]
 ) -> None:
     project = paths.dbt_project_dir()
-    excluded = ["unit_test"] if with_tests else ["unit_test", "test"]
     command = [
         *(sys.executable, "-W", "ignore::RuntimeWarning", "-m", "dbt.cli.main"),
         *("--quiet", "--no-use-colors", "--log-level-file", "none"),
@@ -262,7 +267,7 @@ def _run_dbt(
         "DBT_ENV_SECRET_WAREHOUSE_PATH": str(database),
         "DBT_ENV_SECRET_DUCKDB_TEMP": str(workspace / "spill"),
     }
-    result = subprocess.run(  # noqa: S603 (our own interpreter and arguments, no shell)
+    result = subprocess.run(
         command,
         env=inherited | settings,
         cwd=workspace,

@@ -2,9 +2,10 @@
 
 with
 
-calendar as (
+btc_days as (
 
-    select * from {{ ref('int_calendar') }}
+    select * from {{ ref('int_asset_days') }}
+    where asset_id = 'BTC'
 
 ),
 
@@ -14,7 +15,7 @@ days as (
         date,
         cast(unnest(range(8)) as integer) as age
 
-    from calendar
+    from btc_days
 
 ),
 

@@ -3,15 +3,9 @@
 
 with
 
-gaps as (
+days as (
 
-    select
-        asset_id,
-        date,
-        close_usd
-
-    from {{ ref('int_asset_windows') }}
-    where previous_close_usd is null
+    select * from {{ ref('int_asset_days') }}
 
 ),
 
@@ -19,6 +13,22 @@ versions as (
 
     select * from {{ ref('int_price_versions') }}
     where is_read
+
+),
+
+-- Elsewhere the newest earlier close is the day before's, and the return the one-day return.
+gaps as (
+
+    select
+        asset_id,
+        date,
+        close_usd
+
+    from days
+
+    window asset_history as (partition by asset_id order by date)
+
+    qualify lag(case when close_usd is not null then date end) over asset_history is distinct from date - 1
 
 ),
 
