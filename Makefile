@@ -104,4 +104,4 @@ lint: $(READY) ## formatting, lint and types
 	@$(BIN)/mypy
 
 test: lint ## the whole suite, offline, as CI runs it
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n 2 --dist loadfile

@@ -216,7 +216,7 @@ def annual_volatility(unscaled_returns: tuple[float, ...], window: int) -> float
     Examples
     --------
     >>> round(annual_volatility((0.01, -0.02, 0.015), 3), 6)
-    0.36165
+    0.361651
     """
     if len(unscaled_returns) < window:
         return math.nan
