@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := requirements/main.lock
+HASHED := --no-deps --require-hashes --only-binary :all: -r $(LOCK)
 COMPOSE := docker compose --env-file .env --file docker/compose.yaml
 MONITOR := $(BIN)/python -m majors_alts_monitor
 
@@ -37,13 +38,9 @@ setup: $(READY) ## create .venv from the hashed lock
 
 $(READY): $(LOCK) pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
-	@if command -v uv >/dev/null 2>&1; then \
-	  uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes --only-binary :all: -r $(LOCK); \
-	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
-	else \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r $(LOCK); \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
-	fi
+	@uv pip install --quiet --python $(BIN)/python $(HASHED) 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(HASHED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 lock: ## resolve requirements/main.in into the hashed lock
