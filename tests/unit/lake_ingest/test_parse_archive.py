@@ -106,7 +106,9 @@ def test_zeros_and_blanks_are_missing_and_a_file_that_ends_early_has_no_end() ->
     assert archive_open_interest(metrics(("2024-01-01 13:30:00", "7")), date(2024, 1, 1)) is None
 
 
-@pytest.mark.parametrize("body", [b"", b"PK no zip", zipped("x")[:20]])
+@pytest.mark.parametrize(
+    "body", [b"", b"PK no zip", zipped("x")[:20]], ids=["empty", "no zip", "cut"]
+)
 def test_a_broken_file_breaks_the_contract(body: bytes) -> None:
     with pytest.raises(ContractError, match="zip"):
         archive_klines(Answer("archive", "/f.zip", {}, 200, {}, body, NOW))
