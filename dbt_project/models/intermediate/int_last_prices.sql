@@ -16,33 +16,51 @@ versions as (
 
 ),
 
--- Elsewhere the newest earlier close is the day before's, and the return the one-day return.
-gaps as (
+followed as (
 
     select
         asset_id,
         date,
-        close_usd
+        close_usd,
+        last_value(case when close_usd is not null then date end ignore nulls) over earlier as own_date
 
     from days
 
-    window asset_history as (partition by asset_id order by date)
-
-    qualify lag(case when close_usd is not null then date end) over asset_history is distinct from date - 1
+    window earlier as (partition by asset_id order by date rows between unbounded preceding and 1 preceding)
 
 ),
 
--- From which row on each close is an earlier one, and the newest such day by then: a late arrival
--- may be of an older day than what is known.
-learnt as (
+-- Elsewhere the newest earlier close is the day before's, and the return the one-day return.
+gaps as (
+
+    select * from followed
+    where own_date is distinct from date - 1
+
+),
+
+late_keys as (
 
     select
         asset_id,
-        greatest(read_from, date + 1) as earlier_from,
-        max(max(date)) over (partition by asset_id order by greatest(read_from, date + 1)) as newest_date
+        date,
+        min(read_from) as first_read_on
 
     from versions
-    group by asset_id, earlier_from
+    where not is_on_time
+    group by asset_id, date
+
+),
+
+-- The newest day learnt late by each row: a late arrival may be of an older day than what is known.
+learnt_late as (
+
+    select
+        asset_id,
+        first_read_on,
+        max(max(date)) over (partition by asset_id order by first_read_on) as late_date
+
+    from late_keys
+    group by asset_id, first_read_on
 
 ),
 
@@ -52,13 +70,13 @@ dated as (
         gaps.asset_id,
         gaps.date,
         gaps.close_usd,
-        case when gaps.date - learnt.newest_date <= {{ longest_gap_days }} then learnt.newest_date end as earlier_date
+        greatest(gaps.own_date, learnt_late.late_date) as earlier_date
 
     from gaps
-    asof inner join learnt
+    asof left join learnt_late
         on
-            gaps.asset_id = learnt.asset_id
-            and gaps.date >= learnt.earlier_from
+            gaps.asset_id = learnt_late.asset_id
+            and gaps.date >= learnt_late.first_read_on
 
 ),
 
@@ -76,6 +94,7 @@ priced as (
             dated.asset_id = versions.asset_id
             and dated.earlier_date = versions.date
             and {{ reads('dated.date', 'versions') }}
+    where dated.date - dated.earlier_date <= {{ longest_gap_days }}
 
 )
 
