@@ -6,7 +6,6 @@ alts as (
 
 ),
 
--- Sums are taken in asset_id order, so that their bits depend on nothing else.
 aggregated as (
 
     select
@@ -19,16 +18,14 @@ aggregated as (
         quantile_cont(return_1d, 0.75) - quantile_cont(return_1d, 0.25) as return_iqr,
 
         ---------- sizes
-        sum(market_cap_usd order by asset_id) as market_cap_usd,
-        sum(volume_level_usd order by asset_id) as volume_usd,
+        {{ exact_sum('market_cap_usd', bits=20) }} as market_cap_usd,
+        {{ exact_sum('volume_level_usd', bits=20) }} as volume_usd,
         count(is_volume_high_30d) as count_volume_windows,
         count(*) filter (where is_volume_high_30d) as count_volume_highs,
 
         ---------- index
-        sum(previous_market_cap_usd * return_1d order by asset_id) as index_gain_usd,
-        sum(previous_market_cap_usd order by asset_id) filter (
-            where return_1d is not null
-        ) as index_base_usd,
+        {{ exact_sum('previous_market_cap_usd * return_1d', bits=40) }} as index_gain_usd,
+        {{ exact_sum('case when return_1d is not null then previous_market_cap_usd end', bits=20) }} as index_base_usd,
 
         ---------- momentum
         median(mean_return_3d) as momentum_3d,
@@ -36,12 +33,12 @@ aggregated as (
 
         ---------- funding
         count(funding_rate_8h) as count_funded,
-        sum(funding_rate_8h order by asset_id) as sum_funding_rate,
+        {{ exact_sum('funding_rate_8h', bits=80) }} as sum_funding_rate,
         count(*) filter (where funding_rate_8h is not null and open_interest_usd is not null) as count_funded_with_oi,
-        sum(funding_rate_8h * open_interest_usd order by asset_id) as sum_weighted_funding_rate,
-        sum(open_interest_usd order by asset_id) filter (
-            where funding_rate_8h is not null
-        ) as funded_open_interest_usd,
+        {{ exact_sum('funding_rate_8h * open_interest_usd', bits=40) }} as weighted_funding_usd,
+        {{ exact_sum(
+            'case when funding_rate_8h is not null then open_interest_usd end', bits=20
+        ) }} as funded_open_interest_usd,
 
         ---------- knowledge
         sum(count_rows) as count_rows,
@@ -71,7 +68,7 @@ measured as (
 
         case
             when 2 * count_funded_with_oi > count_funded and funded_open_interest_usd > 0
-                then sum_weighted_funding_rate / funded_open_interest_usd
+                then weighted_funding_usd / funded_open_interest_usd
             else sum_funding_rate / nullif(count_funded, 0)
         end as funding_rate_8h,
         count_funded_with_oi / nullif(count_funded, 0) as funding_oi_coverage,

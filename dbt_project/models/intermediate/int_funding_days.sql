@@ -20,9 +20,9 @@ settled_days as (
         asset_id,
         date,
         min(read_from) as first_read_on,
-        sum(funding_rate order by settled_at) filter (where is_on_time) as settled_rate,
+        {{ exact_sum('case when is_on_time then funding_rate end', bits=80) }} as settled_rate,
         count(*) filter (where is_on_time) as count_settlements,
-        coalesce(sum(interval_hours order by settled_at) filter (where is_on_time), 0) as hours_covered,
+        coalesce({{ exact_sum('case when is_on_time then interval_hours end', bits=20) }}, 0) as hours_covered,
         count(*) filter (where is_on_time and known_basis = 'assumed') as count_assumed
 
     from settlements

@@ -14,18 +14,18 @@ aggregated as (
 
         max(return_3d) filter (where asset_id = 'BTC') as btc_return_3d,
         max(market_cap_usd) filter (where asset_id = 'BTC') as btc_market_cap_usd,
-        sum(mean_return_3d order by asset_id) / 2 as momentum_3d,
-        sum(mean_return_7d order by asset_id) / 2 as momentum_7d,
+        {{ exact_sum('mean_return_3d', bits=80) }} / 2 as momentum_3d,
+        {{ exact_sum('mean_return_7d', bits=80) }} / 2 as momentum_7d,
         count(mean_return_3d) as count_momentum_3d,
         count(mean_return_7d) as count_momentum_7d,
 
         count(funding_rate_8h) as count_funded,
         count(funding_rate_8h + open_interest_usd) as count_funded_with_oi,
-        sum(funding_rate_8h order by asset_id) as sum_funding_rate,
-        sum(funding_rate_8h * open_interest_usd order by asset_id) as sum_weighted_funding_rate,
-        sum(open_interest_usd order by asset_id) filter (
-            where funding_rate_8h is not null
-        ) as funded_open_interest_usd,
+        {{ exact_sum('funding_rate_8h', bits=80) }} as sum_funding_rate,
+        {{ exact_sum('funding_rate_8h * open_interest_usd', bits=40) }} as weighted_funding_usd,
+        {{ exact_sum(
+            'case when funding_rate_8h is not null then open_interest_usd end', bits=20
+        ) }} as funded_open_interest_usd,
 
         sum(count_rows) as count_rows,
         sum(count_assumed) as count_assumed
@@ -47,7 +47,7 @@ measured as (
 
         case
             when count_funded_with_oi = 2 and funded_open_interest_usd > 0
-                then sum_weighted_funding_rate / funded_open_interest_usd
+                then weighted_funding_usd / funded_open_interest_usd
             else sum_funding_rate / nullif(count_funded, 0)
         end as funding_rate_8h,
 

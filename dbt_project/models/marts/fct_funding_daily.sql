@@ -31,10 +31,10 @@ charged as (
     select
         settlements.asset_id,
         settlements.date,
-        sum(
-            settlements.funding_rate * coalesce(settlements.mark_price_usd / closes.previous_close_usd, 1)
-            order by settlements.settled_at
-        ) as funding_rate_1d
+        {{ exact_sum(
+            'settlements.funding_rate * coalesce(settlements.mark_price_usd / closes.previous_close_usd, 1)',
+            bits=80
+        ) }} as funding_rate_1d
 
     from settlements
     left join closes using (asset_id, date)
