@@ -101,7 +101,7 @@ lint: $(READY) ## formatting, lint and types
 	@$(BIN)/mypy
 
 test: lint ## the whole suite, offline, as CI runs it
-	@$(BIN)/pytest -q -n 2 --dist loadfile $(foreach name,$(UNPROVEN),--deselect $(DAGS_TEST)::$(name))
+	@$(BIN)/pytest -q -n 2 --dist loadfile --ignore tests/chaos $(foreach name,$(UNPROVEN),--deselect $(DAGS_TEST)::$(name))
 
 test-airflow: $(READY) ## every DAG end to end, the ones below included
 	@$(BIN)/pytest -q tests/dags
