@@ -6,10 +6,10 @@ asset_days as (
 
 ),
 
-rules as (
+members as (
 
-    select * from {{ ref('int_universe_rules') }}
-    where exclusion_reason is null
+    select * from {{ ref('fct_universe_daily') }}
+    where is_eligible
 
 ),
 
@@ -32,7 +32,7 @@ eligible as (
         asset_days.count_assumed
 
     from asset_days
-    semi join rules using (asset_id, date)
+    semi join members using (asset_id, date)
 
 )
 

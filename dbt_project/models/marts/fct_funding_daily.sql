@@ -16,12 +16,8 @@ settlements as (
 
 closes as (
 
-    select
-        asset_id,
-        date,
-        previous_close_usd
-
-    from {{ ref('int_asset_windows') }}
+    select * from {{ ref('int_price_versions') }}
+    where is_read
 
 ),
 
@@ -32,12 +28,16 @@ charged as (
         settlements.asset_id,
         settlements.date,
         {{ exact_sum(
-            'settlements.funding_rate * coalesce(settlements.mark_price_usd / closes.previous_close_usd, 1)',
+            'settlements.funding_rate * coalesce(settlements.mark_price_usd / closes.close_usd, 1)',
             bits=80
         ) }} as funding_rate_1d
 
     from settlements
-    left join closes using (asset_id, date)
+    left join closes
+        on
+            settlements.asset_id = closes.asset_id
+            and settlements.date - 1 = closes.date
+            and {{ reads('settlements.date', 'closes') }}
     group by settlements.asset_id, settlements.date
 
 ),
