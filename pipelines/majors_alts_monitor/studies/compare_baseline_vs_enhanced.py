@@ -13,13 +13,13 @@ import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from majors_alts_monitor import metrics
-from majors_alts_monitor.config import MonitorConfig, load_config
+from majors_alts_monitor.config import BootstrapConfig, MonitorConfig, load_config
 from majors_alts_monitor.statistics import automatic_block, bootstrap_sharpes
 from majors_alts_monitor.studies.study import ask, figures_table, publish, run_members
 from majors_alts_monitor.sweep import Member
@@ -43,8 +43,7 @@ def main(argv: Sequence[str]) -> None:
     outcome = run_members(asked, members)
     returns = outcome.returns()
     bootstrap = enhanced.evaluation.bootstrap
-    # The seed follows from the question, so the same question has the same answer.
-    seed = bootstrap.seed or int(sha256_text("".join(str(w) for w in returns.index))[:8], 16)
+    seed = seed_of(bootstrap, returns.index)
     difference = sharpe_difference(
         returns[ENHANCED].to_numpy(dtype=np.float64),
         returns[BASELINE].to_numpy(dtype=np.float64),
@@ -69,6 +68,20 @@ def baseline_of(enhanced: MonitorConfig, overrides: Sequence[str]) -> MonitorCon
     with resources.as_file(resources.files("majors_alts_monitor") / "config_baseline.yaml") as f:
         shipped = load_config(Path(f), overrides)
     return enhanced.model_copy(update={"regime": shipped.regime})
+
+
+def seed_of(bootstrap: BootstrapConfig, days: pd.Index[Any]) -> int:
+    """Return the configured seed, or one that follows from the days compared.
+
+    Examples
+    --------
+    >>> given = load_config().evaluation.bootstrap.model_copy(update={"seed": 0})
+    >>> seed_of(given, pd.Index(["2024-01-01"]))
+    0
+    """
+    if bootstrap.seed is not None:
+        return bootstrap.seed
+    return int(sha256_text("".join(str(day) for day in days))[:8], 16)
 
 
 def sharpe_difference(
