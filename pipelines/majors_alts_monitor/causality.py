@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from majors_alts_monitor.features import OWN_MODELS
 from majors_alts_monitor.results import decisions_frame
 from majors_alts_monitor.strategy import Strategy
 from pipeline_kit.model_replay import Replay
@@ -43,6 +44,7 @@ _DATED: Final = {
     "fct_universe_daily": ("date", "asset_id"),
     "fct_funding_daily": ("date", "asset_id"),
     "fct_features_daily": ("date",),
+    **dict.fromkeys(OWN_MODELS, ("date",)),
 }
 """Marts with one row per day, and their keys."""
 _VERSIONED: Final = {

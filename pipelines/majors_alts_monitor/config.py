@@ -1,21 +1,30 @@
 """The law behind ``config.yaml``: one frozen model per stage, and no unknown key.
 
 Flow: ``YAML -> --set overrides -> MonitorConfig``. There are no defaults here for anything that
-changes a result; the shipped files hold every value. The core receives the part it needs, so a
-function that charges costs sees a ``CostConfig`` and nothing else.
+changes a result; the shipped files hold every value. A feature group of one's own is out of the
+score until a file gives it a weight. The core receives the part it needs, so a function that
+charges costs sees a ``CostConfig`` and nothing else.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.types import GROUPS, MAJORS
@@ -143,6 +152,22 @@ class ThresholdsConfig(Frozen):
         return self
 
 
+Model = TypeVar("Model", bound=Frozen)
+
+
+def _with_own_groups(kind: object, unless_given: float) -> Callable[[type[Model]], type[Model]]:
+    """Return a decorator that adds a field for each group of the catalogue a model lacks."""
+
+    def extend(model: type[Model]) -> type[Model]:
+        own: dict[str, Any] = {
+            group: (kind, unless_given) for group in GROUPS if group not in model.model_fields
+        }
+        return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **own)
+
+    return extend
+
+
+@_with_own_groups(NonNegative, unless_given=0.0)
 class WeightsConfig(Frozen):
     """Weight of each feature group in the score."""
 
@@ -165,6 +190,7 @@ class WeightsConfig(Frozen):
 Direction = Literal[-1, 1]
 
 
+@_with_own_groups(Direction, unless_given=1)
 class DirectionsConfig(Frozen):
     """+1 where a high value of the group favours majors over alts, else -1."""
 

@@ -22,7 +22,7 @@ import pandas as pd
 
 from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.errors import RangeError, TableContractError
-from majors_alts_monitor.features import check_features
+from majors_alts_monitor.features import DAILY, OWN_MODELS, check_features
 from majors_alts_monitor.types import MAJORS, Bools, CloseVersions, Floats, Market
 from pipeline_kit import paths, warehouse
 from pipeline_kit.lake import LakeFacts, check_tables, find_tables, read_manifest
@@ -142,8 +142,19 @@ def dbt_artifacts(built: Path) -> Path:
 
 
 def read_features(built: Path) -> pd.DataFrame:
-    """Return ``fct_features_daily`` of every calendar day, indexed by date."""
-    return check_features(_frame(built, "select * from marts.fct_features_daily order by date"))
+    """Return the features of every calendar day, indexed by date.
+
+    Raises
+    ------
+    TableContractError
+        If a mart or column of the catalogue is not in the warehouse.
+    """
+    own = "".join(f" left join marts.{model} using (date)" for model in OWN_MODELS)
+    try:
+        # The names are the catalogue's, never a user's text.
+        return check_features(_frame(built, f"select * from marts.{DAILY}{own} order by date"))  # noqa: S608
+    except duckdb.CatalogException as e:
+        raise TableContractError(f"{str(e).splitlines()[0]}; does a model have that name?") from e
 
 
 def read_universe(built: Path, start: date, end: date) -> pd.DataFrame:

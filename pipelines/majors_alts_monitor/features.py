@@ -2,7 +2,8 @@
 
 The groups are SQL (``dbt_project/models/marts/fct_features_daily.sql``). A slow, independent
 pandas version lives in ``tests/reference`` and must agree to 1e-9. Adding a feature is one
-model, one line here and one line of configuration; ``docs/tutorial.md`` walks through it.
+model, one line here and one line of configuration; ``docs/tutorial.md`` walks through it. A
+primary feature of a new group makes the group: it has weight 0 until the configuration gives one.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ import pandas as pd
 
 from majors_alts_monitor.errors import TableContractError
 
+DAILY: Final = "fct_features_daily"
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of ``fct_features_daily``, without its ``raw_`` or ``z_``."""
+    """One column of the features, without its ``raw_`` or ``z_``."""
 
     name: str
     group: str
     unit: str
     is_primary: bool = False
     """True for the one column of its group that enters the score."""
+    model: str = DAILY
+    """The mart that holds both columns, one row a calendar day."""
 
     @property
     def raw(self) -> str:
@@ -62,6 +67,9 @@ FEATURES: Final = (
 
 PRIMARY: Final = {feature.group: feature.z for feature in FEATURES if feature.is_primary}
 """Group to the z-score column that enters the score."""
+
+OWN_MODELS: Final = tuple(dict.fromkeys(f.model for f in FEATURES if f.model != DAILY))
+"""Marts of features beyond the binding ones."""
 
 FLAGS: Final = ("has_funding", "funding_oi_coverage", "oi_is_proxy", "valid", "share_assumed")
 

@@ -11,22 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from majors_alts_monitor.features import PRIMARY
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 MAJORS: Final = ("BTC", "ETH")
 
-GROUPS: Final = (
-    "alt_breadth",
-    "btc_dominance",
-    "funding_skew",
-    "funding_heating",
-    "liquidity",
-    "volatility_spread",
-    "momentum",
-    "oi_risk",
-)
-"""The eight feature groups, in the order of the configuration."""
+GROUPS: Final = tuple(PRIMARY)
+"""The eight feature groups in the order of the configuration, then those of one's own."""
 
 DAYS_PER_YEAR: Final = 365
 BPS: Final = 1e-4
