@@ -19,8 +19,9 @@ from typing import Final, Self
 
 import duckdb
 
+from pipeline_kit.contract import TABLES
 from pipeline_kit.errors import WarehouseError
-from pipeline_kit.warehouse import LAKE_TABLES, create_lake_views
+from pipeline_kit.warehouse import TABLE_LIST, create_lake_views
 
 MARTS: Final = "marts"
 
@@ -96,12 +97,14 @@ class Replay:
             views = Path(folder) / "sealed_views.duckdb"
             create_lake_views(views, tables)
             self.connection.execute(f"attach '{views}' as sealed (read_only)")
-            for table, (required, _) in LAKE_TABLES.items():
-                key = ", ".join(list(required)[:2])
+            for table in TABLES.values():
                 self.connection.execute(
-                    f"create table origin.main.{table} as "  # noqa: S608 (names of the contract)
-                    f"select * from sealed.lake.{table} order by hash({key})"
+                    f"create table origin.main.{table.name} as "  # noqa: S608 (of the contract)
+                    f"select * from sealed.lake.{table.name} order by hash({', '.join(table.key)})"
                 )
+            self.connection.execute(
+                f"create table origin.main.{TABLE_LIST} as select * from sealed.lake.{TABLE_LIST}"  # noqa: S608
+            )
             self.connection.execute("detach sealed")
 
     def __enter__(self) -> Self:
@@ -139,7 +142,7 @@ class Replay:
         run("create schema warehouse.lake")
         for schema in sorted({model.schema for model in models}):
             run(f"create schema warehouse.{schema}")
-        for table in LAKE_TABLES:
+        for table in (*TABLES, TABLE_LIST):
             query = variant.get(table, f"select * from origin.main.{table}")  # noqa: S608
             run(f"create view warehouse.lake.{table} as {query}")
         for model in models:

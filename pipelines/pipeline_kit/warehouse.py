@@ -25,57 +25,12 @@ import duckdb
 
 from pipeline_kit import paths
 from pipeline_kit.atomic import fsync_folder, write_text
+from pipeline_kit.contract import TABLES, Column, Table
 from pipeline_kit.errors import WarehouseError
 from pipeline_kit.manifest import canonical_json
 
-_KNOWLEDGE: Final = {"source": "varchar", "known_at": "timestamp", "known_basis": "varchar"}
-
-LAKE_TABLES: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {
-    "fact_price": ({"asset_id": "varchar", "date": "date", "close": "double"}, _KNOWLEDGE),
-    "fact_marketcap": ({"asset_id": "varchar", "date": "date", "marketcap": "double"}, _KNOWLEDGE),
-    "fact_volume": ({"asset_id": "varchar", "date": "date", "volume": "double"}, _KNOWLEDGE),
-    "fact_funding": (
-        {"asset_id": "varchar", "date": "date", "funding_rate": "double"},
-        _KNOWLEDGE,
-    ),
-    "fact_funding_settlement": (
-        {
-            "asset_id": "varchar",
-            "settled_at": "timestamp",
-            "funding_rate": "double",
-            "interval_hours": "double",
-        },
-        {"mark_price": "double", **_KNOWLEDGE},
-    ),
-    "fact_open_interest": (
-        {"asset_id": "varchar", "date": "date", "open_interest_usd": "double"},
-        _KNOWLEDGE,
-    ),
-    "fact_perp_volume": ({"asset_id": "varchar", "date": "date", "volume": "double"}, _KNOWLEDGE),
-    "dim_asset": (
-        {"asset_id": "varchar"},
-        {
-            "name": "varchar",
-            "kind": "varchar",
-            "is_stable": "boolean",
-            "is_wrapped": "boolean",
-            "is_commodity_or_equity": "boolean",
-        },
-    ),
-    "dim_instrument": (
-        {"instrument_id": "varchar", "asset_id": "varchar", "listed_on": "date"},
-        {
-            "venue": "varchar",
-            "base_symbol": "varchar",
-            "multiplier": "double",
-            "funding_interval_hours": "double",
-            "delisted_on": "date",
-        },
-    ),
-}
-"""Per table of contract.md section 3: required and optional columns with their types."""
-
-REQUIRED_TABLES: Final = ("fact_price", "fact_marketcap", "fact_volume")
+TABLE_LIST: Final = "dim_table"
+"""View of schema ``lake`` that names the tables the lake has, were they empty."""
 
 
 def build(
@@ -210,34 +165,36 @@ def create_lake_views(database: Path, tables: Mapping[str, Sequence[Path]]) -> N
     """Create schema ``lake``: one view per lake table, over exactly the files given."""
     with duckdb.connect(str(database)) as connection:
         connection.execute("create schema lake")
-        for table in LAKE_TABLES:
-            files = tables.get(table, ())
-            if not files and table in REQUIRED_TABLES:
-                raise WarehouseError(f"{table}: no file; the lake must have this table")
+        for table in TABLES.values():
+            files = tables.get(table.name, ())
+            if not files and table.is_required:
+                raise WarehouseError(f"{table.name}: no file; the lake must have this table")
             try:
                 connection.execute(_lake_view(connection, table, files))
             except duckdb.Error as e:
-                raise WarehouseError(f"{table}: {_first_line(str(e))}") from e
+                raise WarehouseError(f"{table.name}: {_first_line(str(e))}") from e
+        given = ", ".join(f"'{name}'" for name in TABLES if tables.get(name))
+        connection.execute(
+            f"create view lake.{TABLE_LIST} as select unnest([{given}]) as table_name"
+        )
 
 
-def _lake_view(connection: duckdb.DuckDBPyConnection, table: str, files: Sequence[Path]) -> str:
-    required, optional = LAKE_TABLES[table]
+def _lake_view(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> str:
     if not files:
-        columns = [
-            f"cast(null as {kind}) as {name}" for name, kind in {**required, **optional}.items()
-        ]
-        return f"create view lake.{table} as select {', '.join(columns)} where false"
+        columns = ", ".join(map(_null, table.columns))
+        return f"create view lake.{table.name} as select {columns} where false"
 
     paths_in_sql = ", ".join(_quoted(file) for file in files)
     scan = f"read_parquet([{paths_in_sql}], union_by_name = true, hive_partitioning = false)"
     present = {row[0] for row in connection.execute(f"describe select * from {scan}").fetchall()}  # noqa: S608
-    if missing := sorted(set(required) - present):
-        raise WarehouseError(f"{table}: no column {', '.join(missing)}")
-    columns = [
-        f'"{name}"' if name in present else f"cast(null as {kind}) as {name}"
-        for name, kind in {**required, **optional}.items()
-    ]
-    return f"create view lake.{table} as select {', '.join(columns)} from {scan}"  # noqa: S608
+    if missing := sorted(c.name for c in table.columns if c.is_required and c.name not in present):
+        raise WarehouseError(f"{table.name}: no column {', '.join(missing)}")
+    columns = ", ".join(f'"{c.name}"' if c.name in present else _null(c) for c in table.columns)
+    return f"create view lake.{table.name} as select {columns} from {scan}"  # noqa: S608
+
+
+def _null(column: Column) -> str:
+    return f"cast(null as {column.kind.value}) as {column.name}"
 
 
 def _quoted(file: Path) -> str:

@@ -321,7 +321,7 @@ def test_no_finding(project: Project, rule: Rule) -> None:
 
 def test_rules_look_at_something(project: Project) -> None:
     assert len(project.models) > 30
-    assert len(project.sources) == 9
+    assert len(project.sources) == 10
     assert {node["name"] for node in project.exposures.values()} == {
         "daily_signal",
         "backfill_backtest",

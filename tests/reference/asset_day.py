@@ -12,9 +12,18 @@ import pandas as pd
 from tests.reference.arithmetic import Value, change, mean, present
 from tests.reference.funding import funding_of_day
 from tests.reference.knowledge import DAY, Knowledge, Settings
-from tests.reference.universe import delisted_on, is_listed_in_universe, median_volume
+from tests.reference.universe import is_delisted, is_listed_in_universe, median_volume
 
 LOOKBACK_DAYS = 400
+FUNDING_COLUMNS = (
+    "asset_id",
+    "date",
+    "funding_rate_8h",
+    "funding_rate_1d",
+    "count_settlements",
+    "hours_covered",
+    "basis",
+)
 
 
 def reference_asset_day(
@@ -56,7 +65,7 @@ def reference_funding(
                         "basis": funding.basis,
                     }
                 )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=FUNDING_COLUMNS)
 
 
 def asset_day(known: Knowledge, asset: str, t: date) -> dict[str, Any]:
@@ -67,7 +76,6 @@ def asset_day(known: Knowledge, asset: str, t: date) -> dict[str, Any]:
     last_price_date = newest_close_day(known, asset, t, t)
     earlier = newest_close_day(known, asset, t - DAY, t)
     earlier_close = None if earlier is None else known.value("fact_price", asset, earlier, t)
-    end = delisted_on(known.dim_instrument, asset)
     return {
         "asset_id": asset,
         "date": t,
@@ -86,7 +94,7 @@ def asset_day(known: Knowledge, asset: str, t: date) -> dict[str, Any]:
         "perp_volume_usd": known.value("fact_perp_volume", asset, t, t),
         "funding_rate_8h": funding.rate_8h,
         "funding_rate_1d": funding.rate_1d,
-        "is_delisted": end is not None and end <= t,
+        "is_delisted": is_delisted(known.dim_instrument, asset, t),
         "mean_return_3d": mean_return(known, asset, 3, t),
         "mean_return_7d": mean_return(known, asset, 7, t),
         "is_volume_high_30d": is_volume_high(known, asset, t),

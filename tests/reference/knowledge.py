@@ -101,6 +101,8 @@ class Knowledge:
         self.settlement_versions = self._read_settlements(lake.get(SETTLEMENTS))
         self.dim_asset = {row["asset_id"]: row for row in _records(lake.get("dim_asset"))}
         self.dim_instrument = _records(lake.get("dim_instrument"))
+        # A table without rows is a table: its rule stands.
+        self.has_instruments = "dim_instrument" in lake
 
     def _read_fact(
         self, frame: pd.DataFrame | None, column: str

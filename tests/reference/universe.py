@@ -69,7 +69,11 @@ def _rules(known: Knowledge, asset: str, t: date) -> Iterator[tuple[str, bool]]:
     yield "stale", known.level("fact_volume", asset, t, t) is not None
     closes = known.window("fact_price", asset, 2, t)
     yield "closes", None not in closes
-    yield "listing", is_long_listed(known.dim_instrument, asset, t, limits.min_listing_days)
+    min_days = limits.min_listing_days
+    yield (
+        "listing",
+        not known.has_instruments or is_long_listed(known.dim_instrument, asset, t, min_days),
+    )
 
 
 def median_volume(known: Knowledge, asset: str, t: date) -> float | None:
@@ -95,12 +99,7 @@ def is_excluded_kind(dim_asset: Mapping[str, Mapping[str, Any]], asset: str) -> 
 def is_long_listed(
     dim_instrument: list[dict[str, Any]], asset: str, t: date, min_days: int
 ) -> bool:
-    """Return whether some perp of the asset is old enough and alive on ``t``.
-
-    Without any instrument in the lake the rule does not exist.
-    """
-    if not dim_instrument:
-        return True
+    """Return whether some perp of the asset is old enough and alive on ``t``."""
     for perp in dim_instrument:
         if perp["asset_id"] == asset and perp["listed_on"] is not None:
             is_old = (t - _day(perp["listed_on"])).days >= min_days
@@ -111,12 +110,17 @@ def is_long_listed(
     return False
 
 
-def delisted_on(dim_instrument: list[dict[str, Any]], asset: str) -> date | None:
-    """Return the day the asset's last perp ended; null while one has no end."""
-    ends = [perp.get("delisted_on") for perp in dim_instrument if perp["asset_id"] == asset]
-    if not ends or None in ends:
-        return None
-    return max(_day(end) for end in ends)
+def is_delisted(dim_instrument: list[dict[str, Any]], asset: str, t: date) -> bool:
+    """Return whether the asset had perps by ``t`` and all of them had been delisted by then."""
+    so_far = [
+        perp
+        for perp in dim_instrument
+        if perp["asset_id"] == asset
+        and perp["listed_on"] is not None
+        and _day(perp["listed_on"]) <= t
+    ]
+    ends = [perp.get("delisted_on") for perp in so_far]
+    return bool(so_far) and all(end is not None and _day(end) <= t for end in ends)
 
 
 def _day(value: Any) -> date:

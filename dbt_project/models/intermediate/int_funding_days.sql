@@ -22,7 +22,7 @@ settled_days as (
         min(read_from) as first_read_on,
         {{ exact_sum('case when is_on_time then funding_rate end', bits=80) }} as settled_rate,
         count(*) filter (where is_on_time) as count_settlements,
-        coalesce({{ exact_sum('case when is_on_time then interval_hours end', bits=20) }}, 0) as hours_covered,
+        coalesce({{ exact_sum('case when is_on_time then interval_hours end', bits=60) }}, 0) as hours_covered,
         count(*) filter (where is_on_time and known_basis = 'assumed') as count_assumed
 
     from settlements

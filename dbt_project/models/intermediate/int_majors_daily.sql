@@ -22,9 +22,9 @@ aggregated as (
         count(funding_rate_8h) as count_funded,
         count(funding_rate_8h + open_interest_usd) as count_funded_with_oi,
         {{ exact_sum('funding_rate_8h', bits=80) }} as sum_funding_rate,
-        {{ exact_sum('funding_rate_8h * open_interest_usd', bits=40) }} as weighted_funding_usd,
+        {{ exact_sum('funding_rate_8h * open_interest_usd', bits=60) }} as weighted_funding_usd,
         {{ exact_sum(
-            'case when funding_rate_8h is not null then open_interest_usd end', bits=20
+            'case when funding_rate_8h is not null then open_interest_usd end', bits=40
         ) }} as funded_open_interest_usd,
 
         sum(count_rows) as count_rows,

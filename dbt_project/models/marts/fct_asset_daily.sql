@@ -18,9 +18,9 @@ funding as (
 
 ),
 
-assets as (
+delisted_spans as (
 
-    select * from {{ ref('dim_assets') }}
+    select * from {{ ref('int_delisted_spans') }}
 
 ),
 
@@ -62,14 +62,18 @@ joined as (
         funding.funding_rate_1d,
 
         ---------- state
-        coalesce(assets.delisted_on <= windows.date, false) as is_delisted,
+        delisted_spans.asset_id is not null as is_delisted,
         windows.count_rows,
         windows.count_assumed
 
     from windows
     left join last_prices using (asset_id, date)
     left join funding using (asset_id, date)
-    left join assets using (asset_id)
+    left join delisted_spans
+        on
+            windows.asset_id = delisted_spans.asset_id
+            and windows.date >= delisted_spans.delisted_from
+            and windows.date < delisted_spans.delisted_to
 
 )
 

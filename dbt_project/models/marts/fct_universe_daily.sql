@@ -24,6 +24,12 @@ instruments as (
 
 ),
 
+lake_tables as (
+
+    select * from {{ ref('stg_lake__tables') }}
+
+),
+
 perps as (
 
     select
@@ -37,7 +43,9 @@ perps as (
 
 knowledge as (
 
-    select count(*) > 0 as has_instruments from instruments
+    -- Not whether it has rows: on a day before the first listing nothing is listed.
+    select count(*) > 0 as has_instruments from lake_tables
+    where table_name = 'dim_instrument'
 
 ),
 

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 from pipeline_kit import paths
+from pipeline_kit.contract import TABLES
 from pipeline_kit.errors import WarehouseError
 from pipeline_kit.manifest import sha256_file
 from pipeline_kit.warehouse import (
-    LAKE_TABLES,
     build,
     generate_docs,
     publish,
@@ -154,7 +154,7 @@ def disguised(name: str, table: pd.DataFrame, rng: np.random.Generator) -> pd.Da
     table = table.iloc[rng.permutation(len(table))].reset_index(drop=True)
     if not name.startswith("fact_"):
         return table
-    value = next(column for column in LAKE_TABLES[name][0] if table[column].dtype == float)
+    value = TABLES[name].value
     if name != "fact_price":
         ghost = table.iloc[:5].assign(asset_id="GHOST", **{value: np.nan})
         table = pd.concat([table, ghost], ignore_index=True)
