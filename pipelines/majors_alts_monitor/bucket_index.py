@@ -105,7 +105,9 @@ def _daily(bucket: Bucket, folder: str, keys: list[str], *, is_latest: bool) -> 
         words += [
             regime_words(signal["regime"]),
             number(signal["score"], signed=True),
-            f"{signal['action']}, gross {percent(signal['gross_exposure'])}",
+            # Runs of earlier versions stay listed: one without these keys must stop no delivery.
+            str(signal.get("action", "")),
+            f"gross {percent(signal['gross_exposure'])}" if "gross_exposure" in signal else "",
         ]
     day = folder.split("/")[2].removeprefix("dt=")
     return Entry(

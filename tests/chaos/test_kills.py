@@ -64,6 +64,7 @@ def home(tmp_path, monkeypatch):
 def write_day(folder):
     """Write what the tasks before delivery leave, in small."""
     signal = {"regime": "BALANCED", "score": 0.1, "data_status": "ok", "target_weights": {}}
+    signal |= {"action": "hold", "gross_exposure": 0.0}
     texts = {
         "run/manifest.json": json.dumps({"run_id": "0123456789abcdef", "outputs": {}}),
         "run/signals_today.json": json.dumps(signal),
