@@ -22,13 +22,9 @@ from majors_alts_monitor.types import GROUPS, MAJORS, Floats, Market
 from majors_alts_monitor.walk import Walk
 
 _GROUP_WORDS: Final = {
+    **{group: group.replace("_", " ") for group in GROUPS},
     "alt_breadth": "breadth",
     "btc_dominance": "dominance",
-    "funding_skew": "funding skew",
-    "funding_heating": "funding heating",
-    "liquidity": "liquidity",
-    "volatility_spread": "volatility spread",
-    "momentum": "momentum",
     "oi_risk": "open-interest risk",
 }
 
