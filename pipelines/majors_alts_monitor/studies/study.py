@@ -207,7 +207,8 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
     shown = table.copy()
     for name, column in table.items():
         if column.dtype.kind == "f":
-            shown[name] = column.round(_DIGITS)
+            # Adding 0.0 turns -0.0 into 0.0, which prints without a sign.
+            shown[name] = column.round(_DIGITS) + 0.0
         elif column.dtype.kind == "M":
             shown[name] = column.dt.strftime("%Y-%m-%d")
     return shown
