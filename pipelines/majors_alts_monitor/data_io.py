@@ -42,6 +42,10 @@ NUMBERS = (
 )
 
 
+Cells = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Bools]
+"""Row and column of the panel for each long row that lies in it, and which long rows do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lake:
     """A lake that was found to keep its contract."""
@@ -142,6 +146,12 @@ def dbt_artifacts(built: Path) -> Path:
 
 
 def read_features(built: Path) -> pd.DataFrame:
+    """Return ``features_of`` of a warehouse file."""
+    with closing(_connect(built)) as con:
+        return features_of(con)
+
+
+def features_of(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """Return the features of every calendar day, indexed by date.
 
     Raises
@@ -152,7 +162,8 @@ def read_features(built: Path) -> pd.DataFrame:
     own = "".join(f" left join marts.{model} using (date)" for model in OWN_MODELS)
     try:
         # The names are the catalogue's, never a user's text.
-        return check_features(_frame(built, f"select * from marts.{DAILY}{own} order by date"))  # noqa: S608
+        query = f"select * from marts.{DAILY}{own} order by date"  # noqa: S608
+        return check_features(con.execute(query).fetch_df())
     except duckdb.CatalogException as e:
         raise TableContractError(f"{str(e).splitlines()[0]}; does a model have that name?") from e
 
@@ -169,6 +180,12 @@ def read_universe(built: Path, start: date, end: date) -> pd.DataFrame:
 
 
 def read_market(built: Path, until: date) -> Market:
+    """Return ``market_of`` of a warehouse file."""
+    with closing(_connect(built)) as con:
+        return market_of(con, until)
+
+
+def market_of(con: duckdb.DuckDBPyConnection, until: date) -> Market:
     """Return the arrays of every asset that was eligible at least once up to ``until``.
 
     Raises
@@ -176,37 +193,38 @@ def read_market(built: Path, until: date) -> Market:
     TableContractError
         If BTC or ETH is not in the warehouse.
     """
-    with closing(_connect(built)) as con:
-        first = con.execute("select min(date) from marts.fct_features_daily").fetchone()
-        ids = con.execute(
-            """
-            select distinct asset_id from marts.fct_universe_daily
-            where date <= ? and (is_eligible or asset_id in ('BTC', 'ETH'))
-            order by asset_id
-            """,
-            [until],
-        ).fetchall()
-        assets = pd.Index([row[0] for row in ids], name="asset_id", dtype="str")
-        missing = [major for major in MAJORS if major not in assets]
-        if missing or first is None:
-            raise TableContractError(f"fct_universe_daily: no {' and no '.join(missing)}; rebuild")
-        dates = pd.date_range(first[0], until, name="date")
-        days = _long_rows(con, "fct_asset_daily", (*NUMBERS, "is_delisted"), until)
-        universe = _long_rows(con, "fct_universe_daily", ("is_eligible",), until)
-        versions = con.execute(
-            """
-            select asset_id, date, read_from, read_to, close_usd from marts.fct_close_versions
-            where date <= $1 and read_from <= $1 and close_usd is not null
-            order by asset_id, date, read_from
-            """,
-            [until],
-        ).fetch_df()
+    first = con.execute("select min(date) from marts.fct_features_daily").fetchone()
+    ids = con.execute(
+        """
+        select distinct asset_id from marts.fct_universe_daily
+        where date <= ? and (is_eligible or asset_id in ('BTC', 'ETH'))
+        order by asset_id
+        """,
+        [until],
+    ).fetchall()
+    assets = pd.Index([row[0] for row in ids], name="asset_id", dtype="str")
+    missing = [major for major in MAJORS if major not in assets]
+    if missing or first is None:
+        raise TableContractError(f"fct_universe_daily: no {' and no '.join(missing)}; rebuild")
+    dates = pd.date_range(first[0], until, name="date")
+    days = _long_rows(con, "fct_asset_daily", (*NUMBERS, "is_delisted"), until, assets)
+    universe = _long_rows(con, "fct_universe_daily", ("is_eligible",), until, assets)
+    versions = con.execute(
+        """
+        select asset_id, date, read_from, read_to, close_usd from marts.fct_close_versions
+        where date <= $1 and read_from <= $1 and close_usd is not null
+        order by asset_id, date, read_from
+        """,
+        [until],
+    ).fetch_df()
+    days_at, universe_at = (_cells(frame, dates, assets) for frame in (days, universe))
+    shape = (len(dates), len(assets))
     return Market(
         dates=dates,
         assets=assets,
-        **{name: _panel(days, name, dates, assets) for name in NUMBERS},
-        is_eligible=_flags(universe, "is_eligible", dates, assets),
-        is_delisted=_flags(days, "is_delisted", dates, assets),
+        **{name: _panel(days[name], days_at, shape) for name in NUMBERS},
+        is_eligible=_flags(universe["is_eligible"], universe_at, shape),
+        is_delisted=_flags(days["is_delisted"], days_at, shape),
         close_versions=_versions(versions, dates, assets),
     )
 
@@ -221,16 +239,21 @@ def _frame(built: Path, query: str, parameters: list[Any] | None = None) -> pd.D
 
 
 def _long_rows(
-    con: duckdb.DuckDBPyConnection, mart: str, columns: tuple[str, ...], until: date
+    con: duckdb.DuckDBPyConnection,
+    mart: str,
+    columns: tuple[str, ...],
+    until: date,
+    assets: pd.Index[str],
 ) -> pd.DataFrame:
     # mart and columns are constants of this module, never a user's text.
-    query = f"select asset_id, date, {', '.join(columns)} from marts.{mart} where date <= ?"  # noqa: S608
-    return con.execute(query, [until]).fetch_df()
+    query = (
+        f"select asset_id, date, {', '.join(columns)} from marts.{mart} "  # noqa: S608
+        "where date <= $1 and asset_id in (select unnest($2))"
+    )
+    return con.execute(query, [until, assets.tolist()]).fetch_df()
 
 
-def _cells(
-    frame: pd.DataFrame, dates: pd.DatetimeIndex, assets: pd.Index[str]
-) -> tuple[Any, Any, Any]:
+def _cells(frame: pd.DataFrame, dates: pd.DatetimeIndex, assets: pd.Index[str]) -> Cells:
     """Return row numbers, column numbers, and which rows of ``frame`` lie in the panel."""
     rows = dates.get_indexer(pd.DatetimeIndex(frame["date"]).as_unit(dates.unit))
     columns = assets.get_indexer(pd.Index(frame["asset_id"]))
@@ -238,19 +261,17 @@ def _cells(
     return rows[inside], columns[inside], inside
 
 
-def _panel(
-    frame: pd.DataFrame, name: str, dates: pd.DatetimeIndex, assets: pd.Index[str]
-) -> Floats:
-    rows, columns, inside = _cells(frame, dates, assets)
-    panel = np.full((len(dates), len(assets)), np.nan)
-    panel[rows, columns] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)[inside]
+def _panel(values: pd.Series[Any], at: Cells, shape: tuple[int, int]) -> Floats:
+    rows, columns, inside = at
+    panel = np.full(shape, np.nan)
+    panel[rows, columns] = values.to_numpy(dtype=np.float64, na_value=np.nan)[inside]
     return panel
 
 
-def _flags(frame: pd.DataFrame, name: str, dates: pd.DatetimeIndex, assets: pd.Index[str]) -> Bools:
-    rows, columns, inside = _cells(frame, dates, assets)
-    panel = np.zeros((len(dates), len(assets)), dtype=np.bool_)
-    panel[rows, columns] = frame[name].to_numpy(dtype=np.bool_, na_value=False)[inside]
+def _flags(values: pd.Series[Any], at: Cells, shape: tuple[int, int]) -> Bools:
+    rows, columns, inside = at
+    panel = np.zeros(shape, dtype=np.bool_)
+    panel[rows, columns] = values.to_numpy(dtype=np.bool_, na_value=False)[inside]
     return panel
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -152,6 +153,15 @@ class Replay:
             except duckdb.Error as e:
                 raise WarehouseError(f"replay of {model.name}: {str(e).splitlines()[0]}") from e
         run("use memory")
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Lend the connection with the last ``build`` as its database, to whoever reads marts."""
+        self.connection.execute("use warehouse")
+        try:
+            yield self.connection
+        finally:
+            self.connection.execute("use memory")
 
     def attach(self, database: Path, alias: str) -> None:
         """Attach a DuckDB file for reading."""
