@@ -2,8 +2,8 @@
    2 ** -bits, and whole numbers add up exactly in any order, on any number of threads. Sorting
    before adding would do as well, at twenty times the cost.
 
-   40 bits for USD, 80 for rates, 60 for rates times USD and for hours: far below the last bit that
-   matters, and room for 1e26 USD, rates of 1e14 and gains of 1e20 USD before 127 bits are full. #}
+   40 bits for USD, 80 for funding rates, 60 for what is made of them, returns and hours: far below
+   the last bit that matters, with room for 1e26 USD, rates of 1e14 and the others' 1e20. #}
 {% macro exact_sum(expression, bits) -%}
     cast(sum(cast(({{ expression }}) * pow(2, {{ bits }}) as hugeint)) as double) / pow(2, {{ bits }})
 {%- endmacro %}

@@ -29,6 +29,9 @@ from pipeline_kit.contract import TABLES, Column, Table
 from pipeline_kit.errors import WarehouseError
 from pipeline_kit.manifest import canonical_json
 
+DATABASE: Final = "warehouse.duckdb"
+"""What ``dbt_project/profiles.yml`` calls the file, in the folder dbt is started in."""
+
 TABLE_LIST: Final = "dim_table"
 """View of schema ``lake`` that names the tables the lake has, were they empty."""
 
@@ -76,11 +79,11 @@ def build(
         prefix=f".{destination.name}.", suffix=".build", dir=destination.parent
     ) as folder:
         workspace = Path(folder)
-        database = workspace / "warehouse.duckdb"
+        database = workspace / DATABASE
         create_lake_views(database, tables)
         try:
             with _parse_cache(cache_dir, workspace / "target"):
-                _run_dbt(workspace, database, variables, excluded)
+                _run_dbt(workspace, variables, excluded)
         finally:
             if target_dir is not None:
                 _keep_artifacts(workspace / "target", target_dir.resolve())
@@ -203,9 +206,7 @@ def _quoted(file: Path) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _run_dbt(
-    workspace: Path, database: Path, variables: Mapping[str, object], excluded: Sequence[str]
-) -> None:
+def _run_dbt(workspace: Path, variables: Mapping[str, object], excluded: Sequence[str]) -> None:
     project = paths.dbt_project_dir()
     command = [
         *(sys.executable, "-W", "ignore::RuntimeWarning", "-m", "dbt.cli.main"),
@@ -220,9 +221,6 @@ def _run_dbt(
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_TARGET_PATH": str(workspace / "target"),
         "DBT_LOG_PATH": str(workspace / "logs"),
-        # dbt leaves variables with this prefix out of what invalidates its parse cache.
-        "DBT_ENV_SECRET_WAREHOUSE_PATH": str(database),
-        "DBT_ENV_SECRET_DUCKDB_TEMP": str(workspace / "spill"),
     }
     result = subprocess.run(
         command,

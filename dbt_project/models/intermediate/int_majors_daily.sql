@@ -14,8 +14,8 @@ aggregated as (
 
         max(return_3d) filter (where asset_id = 'BTC') as btc_return_3d,
         max(market_cap_usd) filter (where asset_id = 'BTC') as btc_market_cap_usd,
-        {{ exact_sum('mean_return_3d', bits=80) }} / 2 as momentum_3d,
-        {{ exact_sum('mean_return_7d', bits=80) }} / 2 as momentum_7d,
+        {{ exact_sum('mean_return_3d', bits=60) }} / 2 as momentum_3d,
+        {{ exact_sum('mean_return_7d', bits=60) }} / 2 as momentum_7d,
         count(mean_return_3d) as count_momentum_3d,
         count(mean_return_7d) as count_momentum_7d,
 

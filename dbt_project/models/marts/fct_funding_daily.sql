@@ -29,7 +29,7 @@ charged as (
         settlements.date,
         {{ exact_sum(
             'settlements.funding_rate * coalesce(settlements.mark_price_usd / closes.close_usd, 1)',
-            bits=80
+            bits=60
         ) }} as funding_rate_1d
 
     from settlements
