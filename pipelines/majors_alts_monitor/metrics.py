@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from majors_alts_monitor.statistics import automatic_block, bootstrap_sharpes
 from majors_alts_monitor.types import DAYS_PER_YEAR, Floats
@@ -233,7 +233,7 @@ def psr(sharpe: float, benchmark: float, n: int, skew: float, kurtosis: float) -
     spread = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
     if n < 2 or not spread > 0:
         return math.nan
-    return float(norm.cdf((sharpe - benchmark) * math.sqrt(n - 1) / math.sqrt(spread)))
+    return float(ndtr((sharpe - benchmark) * math.sqrt(n - 1) / math.sqrt(spread)))
 
 
 def expected_max_sharpe(variance: float, trials: int) -> float:
@@ -258,8 +258,8 @@ def expected_max_sharpe(variance: float, trials: int) -> float:
     """
     if trials < 2:
         return 0.0
-    best = (1 - _EULER_GAMMA) * norm.ppf(1 - 1 / trials)
-    next_best = _EULER_GAMMA * norm.ppf(1 - 1 / (trials * math.e))
+    best = (1 - _EULER_GAMMA) * ndtri(1 - 1 / trials)
+    next_best = _EULER_GAMMA * ndtri(1 - 1 / (trials * math.e))
     return float(math.sqrt(variance) * (best + next_best))
 
 

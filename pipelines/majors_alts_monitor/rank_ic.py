@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from majors_alts_monitor.types import Floats
 
@@ -36,7 +35,18 @@ def doubled_ranks(values: Floats, partner: Floats) -> tuple[Floats, Floats]:
 def _rank(values: Floats, is_pair: npt.NDArray[np.bool_]) -> Floats:
     # Values outside the pairs rank behind all others and are then set to 0.
     behind = np.where(is_pair, values, np.inf)
-    ranks = 2.0 * rankdata(behind, method="average", axis=-1)
+    order = np.argsort(behind, axis=-1, kind="stable")
+    ascending = np.take_along_axis(behind, order, axis=-1)
+    is_tied = ascending[..., 1:] == ascending[..., :-1]
+    edge = np.zeros((*is_tied.shape[:-1], 1), dtype=np.bool_)
+    # A rank, doubled: the first and the last place of the run of equal values, from 1.
+    place = np.arange(1.0, behind.shape[-1] + 1)
+    starts = np.where(np.concatenate([edge, is_tied], axis=-1), 0.0, place)
+    ends = np.where(np.concatenate([is_tied, edge], axis=-1), np.inf, place)
+    first = np.maximum.accumulate(starts, axis=-1)
+    last = np.minimum.accumulate(ends[..., ::-1], axis=-1)[..., ::-1]
+    ranks = np.empty(behind.shape)
+    np.put_along_axis(ranks, order, first + last, axis=-1)
     return np.where(is_pair, ranks, 0.0)
 
 

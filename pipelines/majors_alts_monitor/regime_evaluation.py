@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from majors_alts_monitor.config import DirectionsConfig
 from majors_alts_monitor.features import PRIMARY
@@ -234,7 +234,7 @@ def _excess(inside: Bools, forward: Floats, horizon: int) -> list[float]:
     p_value = float((shifted >= abs(excess) - TIE).mean())
     influence = np.where(d, (f - mean) * (len(d) / n_inside), 0.0) - (f - everywhere)
     error = newey_west_error(influence, BLOCK_HORIZONS * horizon)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * error
+    reach = float(stdtrit(degrees, (1 + LEVEL) / 2)) * error
     return [n_inside, mean, excess, p_value, error, excess - reach, excess + reach]
 
 

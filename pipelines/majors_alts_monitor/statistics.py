@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, rankdata
+from scipy.special import ndtri
 
 from majors_alts_monitor._compiled import compiled
 from majors_alts_monitor.types import Floats
@@ -69,10 +69,30 @@ def automatic_block(returns: Floats) -> float:
     .. [1] D. Politis, H. White (2004), "Automatic Block-Length Selection for the Dependent
        Bootstrap", Econometric Reviews 23; corrected by Patton, Politis, White (2009).
     """
-    from arch.bootstrap import optimal_block_length  # takes a second to import
-
-    block = float(optimal_block_length(returns)["stationary"].iloc[0])
-    return max(1.0, block) if math.isfinite(block) else 1.0
+    n = returns.size
+    deviations = returns - returns.mean()
+    kept = max(5, int(math.log10(n)))
+    lags = range(min(math.ceil(math.sqrt(n)) + kept + 1, n))
+    products = np.array([deviations[lag:] @ deviations[: n - lag] for lag in lags])
+    scale = np.array(
+        [
+            (deviations[lag + 1 :] @ deviations[lag + 1 :])
+            * (deviations[: n - lag - 1] @ deviations[: n - lag - 1])
+            for lag in lags
+        ]
+    )
+    is_small = np.abs(products) < 2 * math.sqrt(math.log10(n) / n) * np.sqrt(scale)
+    # Beyond the first run of small autocorrelations the rest counts as noise.
+    runs = [lag for lag in range(len(lags) - kept) if is_small[lag : lag + kept].all()]
+    last = min(2 * max(runs[0], 1) if runs else lags[-1], lags[-1])
+    lag = np.arange(1, last + 1)
+    taper = np.minimum(1.0, 2 * (1 - lag / last)) if last else np.empty(0)
+    slope = 2 * float(taper @ (lag * products[1 : last + 1])) / n
+    level = (products[0] + 2 * float(taper @ products[1 : last + 1])) / n
+    if not level:
+        return 1.0
+    longest = math.ceil(min(3 * math.sqrt(n), n / 3))
+    return max(1.0, min((slope**2 / level**2 * n) ** (1 / 3), longest))
 
 
 @compiled
@@ -158,7 +178,9 @@ def estimate_overfitting(returns: Floats, *, n_blocks: int = 16) -> Overfitting:
     outside = _sharpes_of_sums((1 - chosen) @ totals, (1 - chosen) @ squares, half)
     best = inside.argmax(axis=1)
     splits = np.arange(len(best))
-    rank = rankdata(outside, axis=1)[splits, best] / (n_variants + 1)
+    chosen_sharpe = outside[splits, best][:, None]
+    below, tied = (outside < chosen_sharpe).sum(axis=1), (outside == chosen_sharpe).sum(axis=1)
+    rank = (below + (tied + 1) / 2) / (n_variants + 1)
     logits = np.log(rank / (1 - rank))
     return Overfitting(
         float(np.mean(logits <= 0)), logits, inside[splits, best], outside[splits, best]
@@ -229,7 +251,7 @@ def minimum_track_record(
     if not sharpe > benchmark:
         return math.inf if not math.isnan(sharpe) else math.nan
     spread = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
-    return float(1 + spread * (norm.ppf(level) / (sharpe - benchmark)) ** 2)
+    return float(1 + spread * (ndtri(level) / (sharpe - benchmark)) ** 2)
 
 
 def regress_newey_west(y: Floats, regressors: Floats, *, lags: int) -> Regression:
@@ -256,7 +278,7 @@ def regress_newey_west(y: Floats, regressors: Floats, *, lags: int) -> Regressio
         shifted = scores[lag:].T @ scores[:-lag]
         meat += (1 - lag / (lags + 1)) * (shifted + shifted.T)
     errors = np.sqrt(np.diag(inverse @ meat @ inverse))
-    reach = float(norm.ppf(0.5 + _INTERVAL_LEVEL / 2)) * errors
+    reach = float(ndtri(0.5 + _INTERVAL_LEVEL / 2)) * errors
     return Regression(coefficients, coefficients - reach, coefficients + reach)
 
 

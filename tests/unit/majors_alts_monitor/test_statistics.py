@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from arch.bootstrap import StationaryBootstrap
+from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
 from majors_alts_monitor.metrics import psr
 from majors_alts_monitor.statistics import (
@@ -160,3 +160,20 @@ def test_regression_without_enough_information_is_undefined(x):
 def test_variance_of_fewer_than_two_values_is_zero():
     assert sample_variance(np.array([])) == sample_variance(np.array([1.0])) == 0
     assert sample_variance(np.array([1.0, 3.0])) == 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_automatic_block_is_that_of_arch(seed):
+    generator = np.random.default_rng(seed)
+    returns = persistent(int(generator.integers(20, 900)), seed)
+    if seed % 3 == 0:
+        returns[generator.random(returns.size) < 0.6] = 0.0  # days without a book
+
+    theirs = float(optimal_block_length(returns)["stationary"].iloc[0])
+
+    assert automatic_block(returns) == pytest.approx(max(1.0, theirs), rel=1e-10)
+
+
+def test_automatic_block_of_a_constant_or_tiny_sample_is_defined():
+    assert automatic_block(np.zeros(50)) == 1.0
+    assert all(1 <= automatic_block(NOISE[:n, 0]) <= n for n in range(2, 20))
