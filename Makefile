@@ -29,7 +29,7 @@ export GX_ANALYTICS_ENABLED := false
 export SCARF_ANALYTICS := false
 
 .PHONY: help setup lock run fetch warehouse signals backtest sweep audit reproduce quality doctor \
-  docs airflow up down bench chaos lint test test-airflow
+  docs dictionary airflow up down bench chaos lint test test-airflow
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -79,6 +79,9 @@ doctor: $(READY) ## say what is wrong with this installation
 
 docs: $(READY) ## the lineage page of the newest day, built from the warehouse
 	@$(MONITOR).daily docs --asof "$(ASOF)"
+
+dictionary: $(READY) ## docs/data_dictionary.md, from the descriptions beside the dbt models
+	@$(BIN)/python -m pipeline_kit.data_dictionary
 
 airflow: $(READY) ## the Airflow UI on 127.0.0.1
 	@$(BIN)/python -m pipeline_kit.local_airflow ui
