@@ -95,7 +95,7 @@ down: ## stop the stack, keep its volumes
 bench: $(READY) ## time engine, regime and sizing against their limits
 	@for file in engine regime sizing; do $(BIN)/python -m benchmarks.$$file; done
 
-chaos: $(READY) ## kill deliveries at every point
+chaos: $(READY) ## kill deliveries at every point, and the scheduler; list the points
 	@CHAOS=all $(BIN)/pytest -q tests/chaos
 
 lint: $(READY) ## formatting, lint and types
@@ -104,7 +104,7 @@ lint: $(READY) ## formatting, lint and types
 	@$(BIN)/mypy
 
 test: lint ## the whole suite, offline, as CI runs it
-	@$(BIN)/pytest -q -n 2 --dist loadfile --ignore tests/chaos $(foreach name,$(UNPROVEN),--deselect $(DAGS_TEST)::$(name))
+	@$(BIN)/pytest -q -n 2 --dist loadfile $(foreach name,$(UNPROVEN),--deselect $(DAGS_TEST)::$(name))
 
 test-airflow: $(READY) ## every DAG end to end, the ones below included
 	@$(BIN)/pytest -q tests/dags

@@ -1,13 +1,15 @@
 """Kill a piece of work at its n-th durable step, in a process of its own.
 
-A durable step is what changes the world outside the process: a file's fsync, a rename, a put into
-the bucket, a mail. Each has two points: just before it and just after it.
+A durable step is what changes the world outside the process: a file's fsync, a rename, a link, a
+put into the bucket, a mail. Each has two points, just before it and just after it, named by what is
+done to what: ``before fsync manifest.json``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import smtplib
 import sys
@@ -19,6 +21,8 @@ from typing import Any
 from pipeline_kit.bucket import Bucket
 
 Work = Callable[[], Any]
+TRIED: dict[str, list[str]] = {}
+"""Points killed at in this session, by piece of work; the report lists them."""
 STEPS = ((os, "fsync"), (Path, "replace"), (Path, "rename"), (os, "link"), (Bucket, "put"))
 MAIL = (smtplib.SMTP, "send_message")
 
@@ -42,12 +46,22 @@ class Points:
         real = getattr(owner, name)
 
         def watched(*arguments: Any, **named: Any) -> Any:
-            self.reach(f"before {name}")
+            what = f"{name} {_target(name, arguments)}".strip()
+            self.reach(f"before {what}")
             result = real(*arguments, **named)
-            self.reach(f"after {name}")
+            self.reach(f"after {what}")
             return result
 
         setattr(owner, name, watched)
+
+
+def _target(name: str, arguments: tuple[Any, ...]) -> str:
+    """Return what a step is done to, without what is random in a temporary name."""
+    if name == "send_message":
+        return ""
+    is_open = name == "fsync"
+    target = Path(f"/proc/self/fd/{arguments[0]}").readlink() if is_open else arguments[1]
+    return re.sub(r"\.?[0-9a-f]{32}(\.tmp|\.old)?", "", Path(target).name).lstrip(".")
 
 
 def points_of(work: Work, log: Path) -> list[str]:
@@ -59,6 +73,7 @@ def points_of(work: Work, log: Path) -> list[str]:
 def kill_at(work: Work, point: int, log: Path) -> None:
     """Run ``work`` in a child that is killed with signal 9 at ``point``."""
     assert _in_child(work, log, point) == -signal.SIGKILL
+    TRIED.setdefault(work.__name__, []).append(log.read_text().splitlines()[-1])
 
 
 def finish(work: Work, log: Path) -> None:

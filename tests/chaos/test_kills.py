@@ -11,20 +11,32 @@ import socket
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 from aiosmtpd.controller import Controller
 
 from majors_alts_monitor.backfill import pin_lake
 from majors_alts_monitor.delivery import deliver_day
+from majors_alts_monitor.health import report_health
+from pipeline_kit import warehouse
 from pipeline_kit.alerts import open_incident
 from pipeline_kit.atomic import publish_folder
 from pipeline_kit.bucket import BucketError
 from pipeline_kit.lake import find_tables
 from pipeline_kit.mail import MailError
+from tests.chaos import disks
 from tests.chaos.kills import chosen, finish, hashes, kill_at, points_of
 
 pytestmark = pytest.mark.chaos
 DAY = "2024-07-19"
+MANIFEST = {
+    "run_id": "0123456789abcdef",
+    "inputs": {},
+    "outputs": {},
+    "durations": {},
+    "last_day": DAY,
+    "share_assumed": 0.0,
+}
 
 
 class Sink:
@@ -66,7 +78,7 @@ def write_day(folder):
     signal = {"regime": "BALANCED", "score": 0.1, "data_status": "ok", "target_weights": {}}
     signal |= {"action": "hold", "gross_exposure": 0.0}
     texts = {
-        "run/manifest.json": json.dumps({"run_id": "0123456789abcdef", "outputs": {}}),
+        "run/manifest.json": json.dumps(MANIFEST),
         "run/signals_today.json": json.dumps(signal),
         "run/kpis.json": "{}",
         "mail/subject.txt": f"[OK] {DAY} BALANCED score +0.10",
@@ -99,7 +111,7 @@ def test_a_delivery_killed_anywhere_is_completed_by_the_next(home, smtp):
     log = home / "points.log"
     points = points_of(deliver, log)
     clean = hashes(home / "bucket")
-    assert len(points) >= 40
+    assert len(set(points)) >= 40
     for point in chosen(points):
         clear(home)
         smtp.mails.clear()
@@ -233,27 +245,84 @@ def test_a_mail_server_that_is_down_keeps_the_pointer_back_until_it_is_up(home, 
     assert (home / "bucket" / "latest" / "daily.json").exists()
 
 
-def test_a_bucket_that_cannot_be_written_sends_no_mail(home, smtp):
-    (home / "bucket").write_text("a file where the bucket should be")
-    with pytest.raises(BucketError, match="check rights and space"):
-        deliver()
-    assert smtp.mails == []
-
-    (home / "bucket").unlink()
+@pytest.mark.parametrize("fault", [disks.full, disks.read_only], ids=lambda f: f.__name__)
+def test_a_bucket_that_is_full_or_read_only_gets_the_same_bytes_when_it_is_not(home, smtp, fault):
+    picture = home / "data" / "runs" / "daily" / f"dt={DAY}" / "mail" / "charts" / "score.png"
+    picture.write_bytes(bytes(3 * disks.SMALL))
     deliver()
+    clean = hashes(home / "bucket")
+    clear(home)
+    smtp.mails.clear()
+    (home / "bucket").mkdir()
 
-    assert len(smtp.mails) == 2
-
-
-def test_a_full_disk_leaves_nothing_half_written(home, smtp, monkeypatch):
-    def refuse(_fd):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as full:
-        full.setattr("os.fsync", refuse)
-        with pytest.raises(BucketError, match="No space left"):
+    def fail_then_succeed():
+        repair = fault(home / "bucket")
+        way = "a tmpfs of its own" if os.path.ismount(home / "bucket") else "limits of the process"
+        said = []
+        try:
             deliver()
-    assert hashes(home / "bucket") == {}
-    deliver()
+        except BucketError as e:
+            said.append(str(e))
+        kept = list(hashes(home / "bucket")) if (home / "bucket").is_dir() else []
+        repair()
+        deliver()
+        return {"said": said, "kept": kept, "way": way, "after": hashes(home / "bucket")}
 
+    found = disks.in_child(fail_then_succeed, home / "answer.json")
+
+    disks.HOW[fault.__name__.replace("_", "-")] = found["way"]
+    assert len(found["said"]) == 1
+    assert "check rights and space" in found["said"][0]
+    assert [name for name in found["kept"] if name.endswith(".tmp")] == []
+    assert "latest/daily.json" not in found["kept"]
+    assert found["after"] == clean
     assert len(smtp.mails) == 2
+
+
+def test_a_warehouse_whose_publishing_is_killed_is_the_old_one_or_the_new(home):
+    log, current = home / "points.log", home / "current.duckdb"
+    for name, value in (("old", 1), ("new", 2)):
+        with duckdb.connect(str(home / f"{name}.duckdb")) as connection:
+            connection.execute(f"create table x as select {value} as v")
+
+    def publish_warehouse():
+        warehouse.publish(home / "new.duckdb", date(2024, 7, 19), current)
+
+    def start_anew():
+        current.unlink(missing_ok=True)
+        warehouse.publish(home / "old.duckdb", date(2024, 7, 18), current)
+
+    def published():
+        with duckdb.connect(str(current), read_only=True) as connection:
+            return connection.execute("select v from x").fetchone()[0]
+
+    start_anew()
+    points = points_of(publish_warehouse, log)
+    for point in range(len(points)):
+        start_anew()
+
+        kill_at(publish_warehouse, point, log)
+        found = published()
+        finish(publish_warehouse, log)
+
+        assert found in (1, 2)
+        assert published() == 2
+
+
+def test_metrics_killed_anywhere_are_completed_by_the_next(home, monkeypatch):
+    monkeypatch.setenv("MAM_NOW", "2024-07-20T00:55:00Z")
+    monkeypatch.delenv("MAM_SMTP_URL", raising=False)
+    log = home / "points.log"
+
+    def report():
+        report_health(DAY)
+
+    points = points_of(report, log)
+    clean = hashes(home / "bucket")
+    for point in range(len(points)):
+        clear(home)
+
+        kill_at(report, point, log)
+        finish(report, log)
+
+        assert without_leftovers(hashes(home / "bucket")) == clean
