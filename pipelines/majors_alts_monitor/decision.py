@@ -258,7 +258,10 @@ def remember(state: State, decision: Decision, outlook: Outlook) -> State:
     """Return the state after a decision was taken: the queue, and what later days compare with."""
     if decision.action is Action.HOLD:
         return state
-    keeps = () if decision.action is Action.EXIT else state.pending
+    keeps = state.pending
+    if decision.action is Action.EXIT:
+        # It cancels entries; an exit that is due sooner still goes first.
+        keeps = tuple(waiting for waiting in keeps if waiting.action is Action.EXIT)
     return replace(
         state,
         last_targets=decision.targets,

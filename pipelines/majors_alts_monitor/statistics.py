@@ -92,7 +92,7 @@ def automatic_block(returns: Floats) -> float:
     if not level:
         return 1.0
     longest = math.ceil(min(3 * math.sqrt(n), n / 3))
-    return max(1.0, min((slope**2 / level**2 * n) ** (1 / 3), longest))
+    return float(max(1.0, min((slope**2 / level**2 * n) ** (1 / 3), longest)))
 
 
 @compiled
