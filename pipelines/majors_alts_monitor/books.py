@@ -7,6 +7,7 @@ cannot see a later one.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from enum import IntEnum
@@ -24,7 +25,7 @@ from majors_alts_monitor.basket import (
     screen,
     simple_returns,
 )
-from majors_alts_monitor.betas import fit_betas
+from majors_alts_monitor.betas import BetaFit, fit_betas
 from majors_alts_monitor.config import MonitorConfig, UniverseConfig
 from majors_alts_monitor.hedge import CAP_NAMES, GROSS_NAME, Hedge, Matrix, hedge_exposure
 from majors_alts_monitor.types import Bools, Floats, Market
@@ -46,6 +47,29 @@ class NoBook(IntEnum):
     def reason(self) -> str:
         """The name used in reports; empty for a day with a book."""
         return "" if self is NoBook.HAS_BOOK else self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The book of one day, over its candidates: the eligible ALTs in alphabetical order."""
+
+    code: Codes
+    """(n,): an ``Exclusion``."""
+    rank: npt.NDArray[np.int16]
+    volatility: Floats
+    covariance_days: int
+    no_book: NoBook
+    passing: npt.NDArray[np.intp]
+    """Places of those that pass the filters; the three below are None without a book."""
+    members: npt.NDArray[np.intp]
+    fit: BetaFit | None
+    weights: Floats | None
+    """(n_members,): fractions of NAV."""
+    hedge: Hedge | None
+
+
+Memory = dict[bytes, Proposal]
+"""Proposals under one configuration by the digest of all their inputs."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +137,12 @@ class Books:
         return [str(name) for name in self.assets[ordered]]
 
 
-def propose_books(market: Market, config: MonitorConfig, rows: range | None = None) -> Books:
+def propose_books(
+    market: Market,
+    config: MonitorConfig,
+    rows: range | None = None,
+    memory: Memory | None = None,
+) -> Books:
     """Return the unscaled neutral book of each row, and why each eligible ALT is in or out.
 
     Parameters
@@ -124,12 +153,26 @@ def propose_books(market: Market, config: MonitorConfig, rows: range | None = No
         ``universe`` and ``beta`` are used.
     rows : range, optional
         Rows wanted, step 1; default all.
+    memory : dict, optional
+        Days worked out before under the same ``config``; new ones are added. A day whose every
+        input has the same bytes has the same book, so the result does not depend on it.
     """
     rows = range(len(market.dates)) if rows is None else rows
     books = _empty_books(market, rows)
-    window = closes_needed(config)
+    window, majors = closes_needed(config), list(market.major_columns)
+    memory = {} if memory is None else memory
     for position, row in enumerate(rows):
-        _propose(books, position, market, row, market.closes_as_known(row, window), config)
+        candidates = np.flatnonzero(market.is_eligible[row] & market.is_alt)
+        closes = market.closes_as_known(row, window)
+        inputs = (
+            np.ascontiguousarray(closes[:, candidates].T),
+            np.ascontiguousarray(closes[:, majors].T),
+            market.volume_median_7d_usd[row, candidates],
+        )
+        key = hashlib.sha256(b"".join(array.tobytes() for array in inputs)).digest()
+        if key not in memory:
+            memory[key] = _propose(*inputs, config)
+        _record(books, position, candidates, majors, memory[key])
     return books
 
 
@@ -209,39 +252,64 @@ def _empty_books(market: Market, rows: range) -> Books:
     )
 
 
-def _propose(
-    books: Books, position: int, market: Market, row: int, closes: Floats, config: MonitorConfig
-) -> None:
-    """Fill one position of ``books``; ``closes`` has shape (window, n_assets)."""
+def _propose(alts: Floats, majors: Floats, volumes: Floats, config: MonitorConfig) -> Proposal:
+    """Return the book of a day.
+
+    Parameters
+    ----------
+    alts, majors : arrays of shape (n, window) and (2, window)
+        Closes of the candidates and of BTC and ETH as known on the day, oldest first.
+    volumes : array of shape (n,)
+        Medians of seven days, USD.
+    config : MonitorConfig
+        ``universe`` and ``beta`` are used.
+    """
     universe, days = config.universe, config.beta.lookback_days
-    candidates = np.flatnonzero(market.is_eligible[row] & market.is_alt)
-    majors = np.ascontiguousarray(closes[:, list(market.major_columns)].T)
-    alts = np.ascontiguousarray(closes[:, candidates].T)
     screened = screen(alts, majors, universe.alt_selection)
-    volumes = market.volume_median_7d_usd[row, candidates]
-    members = _select(books, position, candidates, screened, volumes, universe)
-
-    covariance, books.covariance_days[position] = _covariance(majors, days)
-    if members.size < universe.min_names:
-        books.no_book[position] = NoBook.NO_BASKET
-        return
-    if covariance is None:
-        books.no_book[position] = NoBook.NO_COVARIANCE
-        return
-
     passing = np.flatnonzero(screened.passes)
-    log_returns = _log_returns(alts[passing, -days - 1 :]), _log_returns(majors[:, -days - 1 :])
-    fit = fit_betas(*log_returns, config.beta)
-    columns = list(market.major_columns)
-    books.betas[position, candidates[passing]] = fit.betas
-    books.betas[position, columns] = np.eye(2)
-    books.is_prior[position, candidates[passing]] = fit.is_prior
-    books.prior[position] = fit.prior
+    code, rank, members = _select(screened, passing, volumes, universe.basket_size)
+    covariance, covariance_days = _covariance(majors, days)
+    no_book = NoBook.NO_COVARIANCE if covariance is None else NoBook.HAS_BOOK
+    no_book = NoBook.NO_BASKET if members.size < universe.min_names else no_book
+    fit, weights, hedge = None, None, None
+    if covariance is not None and no_book is NoBook.HAS_BOOK:
+        fit = fit_betas(
+            _log_returns(alts[passing, -days - 1 :]),
+            _log_returns(majors[:, -days - 1 :]),
+            config.beta,
+        )
+        leg = -universe.alt_gross * _shares(screened.volatility[members], universe)
+        hedge = _hedge(leg, fit.betas[np.searchsorted(passing, members)], covariance, universe)
+        weights = hedge.alt_scale * leg
+    volatility = screened.volatility
+    return Proposal(
+        code, rank, volatility, covariance_days, no_book, passing, members, fit, weights, hedge
+    )
 
-    leg = -universe.alt_gross * _shares(screened.volatility[members], universe)
-    hedge = _hedge(leg, books.betas[position, candidates[members]], covariance, universe)
-    books.weights[position, candidates[members]] = hedge.alt_scale * leg
-    books.weights[position, columns] = hedge.weights
+
+def _record(
+    books: Books,
+    position: int,
+    candidates: npt.NDArray[np.intp],
+    majors: list[int],
+    proposal: Proposal,
+) -> None:
+    """Fill one position of ``books`` with the proposal over its ``candidates``."""
+    books.exclusion[position, candidates] = proposal.code
+    books.rank[position, candidates] = proposal.rank
+    books.volatility[position, candidates] = proposal.volatility
+    books.covariance_days[position] = proposal.covariance_days
+    books.no_book[position] = proposal.no_book
+    fit, hedge = proposal.fit, proposal.hedge
+    if fit is None or hedge is None:
+        return
+    passing = candidates[proposal.passing]
+    books.betas[position, passing] = fit.betas
+    books.betas[position, majors] = np.eye(2)
+    books.is_prior[position, passing] = fit.is_prior
+    books.prior[position] = fit.prior
+    books.weights[position, candidates[proposal.members]] = proposal.weights
+    books.weights[position, majors] = hedge.weights
     books.residual[position] = hedge.residual
     books.gross[position] = hedge.gross
     books.alt_scale[position] = hedge.alt_scale
@@ -249,25 +317,18 @@ def _propose(
 
 
 def _select(
-    books: Books,
-    position: int,
-    candidates: npt.NDArray[np.int64],
-    screened: Screen,
-    volumes: Floats,
-    universe: UniverseConfig,
-) -> npt.NDArray[np.int64]:
-    """Record codes and ranks, and return the members' places among the candidates.
+    screened: Screen, passing: npt.NDArray[np.intp], volumes: Floats, basket_size: int
+) -> tuple[Codes, npt.NDArray[np.int16], npt.NDArray[np.intp]]:
+    """Return codes and ranks of the candidates, and the members' places among them.
 
-    They come in alphabetical order, in which sums over the basket are taken.
+    Members come in alphabetical order, in which sums over the basket are taken.
     """
-    passing = np.flatnonzero(screened.passes)
     ranked = passing[largest_volumes(volumes[passing], passing.size)]
     code = screened.code.copy()
-    code[ranked[universe.basket_size :]] = Exclusion.RANK
-    books.exclusion[position, candidates] = code
-    books.volatility[position, candidates] = screened.volatility
-    books.rank[position, candidates[ranked]] = np.arange(1, ranked.size + 1)
-    return np.sort(ranked[: universe.basket_size])
+    code[ranked[basket_size:]] = Exclusion.RANK
+    rank = np.zeros(len(code), dtype=np.int16)
+    rank[ranked] = np.arange(1, ranked.size + 1)
+    return code, rank, np.sort(ranked[:basket_size])
 
 
 def _shares(volatility: Floats, universe: UniverseConfig) -> Floats:

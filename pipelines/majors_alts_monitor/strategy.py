@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.books import Books, propose_books
+from majors_alts_monitor.books import Books, Memory, propose_books
 from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.long_short import long_short_return
 from majors_alts_monitor.regime import Timeline, timeline
@@ -33,7 +33,12 @@ class Strategy:
     walk: Walk
 
 
-def run_strategy(market: Market, features: pd.DataFrame, config: MonitorConfig) -> Strategy:
+def run_strategy(
+    market: Market,
+    features: pd.DataFrame,
+    config: MonitorConfig,
+    memory: Memory | None = None,
+) -> Strategy:
     """Return the strategy's path over every day of ``market``.
 
     Parameters
@@ -43,13 +48,15 @@ def run_strategy(market: Market, features: pd.DataFrame, config: MonitorConfig) 
     features : DataFrame
         ``fct_features_daily`` by date; days after the market's last are not read.
     config : MonitorConfig
+    memory : dict, optional
+        Books worked out before, for who runs many pasts of one lake; see ``propose_books``.
     """
     known = features.loc[market.dates[0] : market.dates[-1]]
     regimes = timeline(
         known, btc_close_ratio(market, GATE_DAYS), config.regime, long_short_return(market)
     )
     signals = signals_of(regimes)
-    books = propose_books(market, config)
+    books = propose_books(market, config, memory=memory)
     return Strategy(
         market=market,
         features=known,
