@@ -42,6 +42,46 @@ def test_the_last_day_follows_the_formulas_by_hand():
     assert row["regime_score"] == pytest.approx(50 * (combined + 1))
 
 
+def test_breadth_compares_the_three_day_blend_and_leaves_unknown_coins_out():
+    # BTC: r1 = r7 = 10, x3 = 0.5 (30/7 + 10/3). SOL the same day but 8 % up in the week before:
+    # r7 = 18.8, so its blend is higher; ADA is lower; DOT has no close on the last day.
+    closes = flat_then({"BTC": 110.0, "SOL": 118.8, "ADA": 101.0, "DOT": 100.0})
+    closes.loc[DAYS[-5:-1], "SOL"] = 108.0
+    closes.loc[DAYS[-1], "DOT"] = np.nan
+    funding = pd.DataFrame(0.0001, index=DAYS, columns=["BTC", "SOL"])
+
+    row = history(closes, funding, pd.Series(1e9, index=DAYS)).iloc[-1]
+
+    assert row["breadth_3d"] == 0.5
+    assert row["alt_7d_avg"] == pytest.approx((18.8 + 1.0) / 2)
+
+
+def test_open_interest_risk_counts_half_when_bitcoin_falls():
+    up, down = (flat_then({"BTC": price, "SOL": price}) for price in (105.0, 95.0))
+    funding = pd.DataFrame(0.0001, index=DAYS, columns=["BTC", "SOL"])
+    interest = pd.Series(1e9, index=DAYS)
+    interest.iloc[-1] = 1.2e9
+
+    rising, falling = (history(closes, funding, interest).iloc[-1] for closes in (up, down))
+
+    # No trend and nobody ahead: 50 (1 - 0.15 x 20/50), and half of that risk.
+    assert rising["regime_score"] == pytest.approx(50 * (1 - 0.15 * 0.4))
+    assert falling["regime_score"] == pytest.approx(50 * (1 - 0.15 * 0.2))
+
+
+def test_trend_and_funding_risk_are_clamped():
+    closes = flat_then({"BTC": 101.0, "SOL": 50.0})
+    funding = pd.DataFrame(0.0, index=DAYS, columns=["BTC", "SOL"])
+    funding.loc[DAYS[-10:], "SOL"] = 0.01
+
+    row = history(closes, funding, pd.Series(1e9, index=DAYS)).iloc[-1]
+
+    # (1 - -50) / 1.001 / 3 is far above 1, a heating of 0.005 far above 0.0005.
+    assert row["funding_risk"] == 1
+    assert row["regime_score"] == pytest.approx(50 * (1 - 0.25 + 1))
+    assert row["bucket"] == "GREEN"
+
+
 def test_a_wild_week_caps_the_score_at_60():
     closes = flat_then({"BTC": 120.0, "SOL": 90.0})
     funding = pd.DataFrame(0.0001, index=DAYS, columns=["BTC", "SOL"])
