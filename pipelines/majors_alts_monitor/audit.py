@@ -1,48 +1,51 @@
 """Prove that no day sees its future: ``python -m majors_alts_monitor.audit --start D --end D``.
 
 Flow: ``lake -> dbt build, once -> for each cut: replay truncated and poisoned -> compare``. Every
-mart row and every decision dated up to a cut must be bit-equal to the full run's. Exit 1 names
-table, column, day and cut of the first difference. Results: ``audit.json`` and ``audit.html``.
+mart row, decision and memory dated up to a cut must be bit-equal to the full run's, and the state
+written at the cut must lead to the full run's next day. Exit 1 names table, column, day and cut of
+the first difference. Results: ``audit.json`` and ``audit.html``, also in the bucket.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from majors_alts_monitor.causality import (
-    Leak,
-    Reference,
+from majors_alts_monitor.books import Memory
+from majors_alts_monitor.causality import Leak, Reference, fact_leaks, poisoned, truncated
+from majors_alts_monitor.causality_path import (
     execution_leaks,
-    fact_leaks,
+    handed_on,
     path_leaks,
     path_tables,
-    poisoned,
-    truncated,
+    resumed_leaks,
 )
 from majors_alts_monitor.config import MonitorConfig, effective_values, load_config
 from majors_alts_monitor.data_io import (
     Lake,
     check_range,
     dbt_artifacts,
+    features_of,
+    market_of,
     open_lake,
     open_warehouse,
     read_features,
     read_market,
 )
 from majors_alts_monitor.errors import CausalityError, ConfigError
-from majors_alts_monitor.strategy import run_strategy
+from majors_alts_monitor.strategy import Strategy, run_strategy
 from pipeline_kit import atomic, paths
+from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import parse_day
 from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
@@ -50,7 +53,6 @@ from pipeline_kit.model_replay import Model, Replay, read_models
 
 CUTS: Final = 20
 WORKERS: Final = 2
-CUTS_A_TASK: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """Some cuts for one worker."""
+    """What every cut is compared with."""
 
     tables: Mapping[str, list[Path]]
     models: tuple[Model, ...]
@@ -87,8 +89,14 @@ class _Task:
     path: Mapping[str, pd.DataFrame]
     """``path_tables`` of the full run."""
     config: MonitorConfig
-    cuts: tuple[tuple[int, date], ...]
-    """Number and day."""
+    memory: Memory
+    """Books of the full run: a day whose inputs are the same bytes is not worked out again."""
+
+
+Cut = tuple[int, date]
+"""Number and day."""
+Found = tuple[Cut, list[Leak], str]
+"""The leaks at a cut, and what the run that ended there hands on."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -113,6 +121,7 @@ def main(argv: Sequence[str]) -> None:
     )
     folder = write_audit(audit, flags.out or paths.data_dir() / "audit")
     sys.stdout.write(f"{summary(audit)}\naudit: {folder / 'audit.html'}\n")
+    sys.stdout.write(f"bucket: {publish(audit, folder)}\n")
     audit.raise_for_leaks()
 
 
@@ -150,15 +159,11 @@ def audit_lake(
     check_range(opened, start, end)
     days = cut_days(start, end, cuts)
     built = open_warehouse(opened, config, None)
-    leaks, task = _full_run(opened, built, end, config)
-    numbered = list(enumerate(days))
-    tasks = [
-        _with_cuts(task, numbered[i : i + CUTS_A_TASK])
-        for i in range(0, len(numbered), CUTS_A_TASK)
-    ]
-    for done, found in enumerate(_run_tasks(tasks, workers), start=1):
-        leaks += found
-        sys.stdout.write(f"cuts: {min(done * CUTS_A_TASK, len(days))} of {len(days)}\n")
+    whole, leaks, task = _full_run(opened, built, end, config)
+    sys.stdout.write("full run: done\n")
+    for done, (cut, found, text) in enumerate(_run(task, enumerate(days), workers), start=1):
+        leaks += found + resumed_leaks(whole, text, cut[1], config)
+        sys.stdout.write(f"cuts: {done} of {len(days)}\n")
     return Audit(
         start=start,
         end=end,
@@ -212,12 +217,21 @@ def write_audit(audit: Audit, folder: Path) -> Path:
     return folder
 
 
+def publish(audit: Audit, folder: Path) -> str:
+    """Put the result into the bucket under the last day audited, and return the page's address."""
+    bucket, key = Bucket(), f"audits/dt={audit.end}"
+    for name in ("audit.json", "audit.html"):
+        bucket.put(f"{key}/{name}", (folder / name).read_bytes())
+    return bucket.locate(f"{key}/audit.html")
+
+
 def _full_run(
     lake: Lake, built: Path, end: date, config: MonitorConfig
-) -> tuple[list[Leak], _Task]:
+) -> tuple[Strategy, list[Leak], _Task]:
     """Check the replay against dbt's build, and return what the cuts are compared with."""
     models = read_models(dbt_artifacts(built))
-    strategy = run_strategy(read_market(built, end), read_features(built), config)
+    memory: Memory = {}
+    strategy = run_strategy(read_market(built, end), read_features(built), config, memory)
     with Replay(lake.tables) as replay:
         replay.attach(built, "reference")
         replay.build(models, {})
@@ -226,45 +240,72 @@ def _full_run(
             *fact_leaks(replay),
             *execution_leaks(strategy, config.execution.lag_days),
         ]
-    return leaks, _Task(lake.tables, models, built, path_tables(strategy), config, ())
+    task = _Task(lake.tables, models, built, path_tables(strategy), config, memory)
+    return strategy, leaks, task
 
 
-def _with_cuts(task: _Task, cuts: Sequence[tuple[int, date]]) -> _Task:
-    return _Task(task.tables, task.models, task.built, task.path, task.config, tuple(cuts))
-
-
-def _run_tasks(tasks: Sequence[_Task], workers: int) -> Iterator[list[Leak]]:
+def _run(task: _Task, cuts: Iterable[Cut], workers: int) -> Iterator[Found]:
     if workers == 1:
-        yield from map(_audit_cuts, tasks)
+        with _Auditor(task) as auditor:
+            yield from map(auditor.at, cuts)
         return
     # A fresh interpreter each: DuckDB's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for future in as_completed([pool.submit(_audit_cuts, task) for task in tasks]):
+    with ProcessPoolExecutor(workers, context, _start_worker, (task,)) as pool:
+        for future in as_completed([pool.submit(_audit_in_worker, cut) for cut in cuts]):
             yield future.result()
 
 
-def _audit_cuts(task: _Task) -> list[Leak]:
-    leaks: list[Leak] = []
-    with Replay(task.tables) as replay:
-        replay.attach(task.built, "reference")
-        reference = Reference(replay)
-        for number, cut in task.cuts:
-            replay.build(task.models, poisoned(cut, number))
-            leaks += reference.mart_leaks(cut, "poisoned")
-            replay.build(task.models, truncated(cut))
-            leaks += reference.mart_leaks(cut, "truncated")
-            leaks += _path_leaks(replay, task, cut)
-    return leaks
+class _Auditor:
+    """Holds the lake in memory and replays it as it was at one cut after the other."""
+
+    def __init__(self, task: _Task) -> None:
+        self._task, self._memory = task, dict(task.memory)
+        with ExitStack() as opened:
+            self._replay = opened.enter_context(Replay(task.tables))
+            self._replay.attach(task.built, "reference")
+            self._reference = Reference(self._replay)
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        """Return the auditor itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the lake."""
+        self._opened.close()
+
+    def at(self, cut: Cut) -> Found:
+        """Return what differs at a cut."""
+        number, day = cut
+        leaks, _ = self._variant("poisoned", poisoned(day, number), day)
+        more, strategy = self._variant("truncated", truncated(day), day)
+        return cut, leaks + more, handed_on(strategy)
+
+    def _variant(
+        self, name: str, queries: Mapping[str, str], day: date
+    ) -> tuple[list[Leak], Strategy]:
+        self._replay.build(self._task.models, queries)
+        leaks = self._reference.mart_leaks(day, name)
+        with self._replay.reading() as con:
+            market, features = market_of(con, day), features_of(con)
+        strategy = run_strategy(market, features, self._task.config, self._memory)
+        return leaks + path_leaks(self._task.path, path_tables(strategy), day, name), strategy
 
 
-def _path_leaks(replay: Replay, task: _Task, cut: date) -> list[Leak]:
-    """Return what the strategy decides otherwise on the marts of the last build."""
-    with tempfile.TemporaryDirectory(prefix="audit.") as folder:
-        marts = Path(folder) / "cut.duckdb"
-        replay.export(marts)
-        strategy = run_strategy(read_market(marts, cut), read_features(marts), task.config)
-    return path_leaks(task.path, path_tables(strategy), cut, "truncated")
+_worker: _Auditor | None = None
+"""The auditor of this process, where it is a worker's."""
+
+
+def _start_worker(task: _Task) -> None:
+    global _worker
+    _worker = _Auditor(task)
+
+
+def _audit_in_worker(cut: Cut) -> Found:
+    if _worker is None:
+        raise RuntimeError("no worker was started in this process")
+    return _worker.at(cut)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Change the future of a lake, run the chain again, and look for a past that changed with it.
 
-Flow: ``truncated, poisoned -> Replay.build -> mart_leaks``, ``run_strategy -> path_leaks``; and
-``fact_leaks``, ``execution_leaks`` for what changing the future cannot show: a wrong day, a wrong
-unit, an invented price, a fill at the price the decision was made on. contract.md section 6.
+Flow: ``truncated, poisoned -> Replay.build -> mart_leaks``; ``causality_path`` goes on from there.
+And ``fact_leaks`` for what changing the future cannot show: a wrong day, a wrong unit, an invented
+price. contract.md section 6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -18,8 +17,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from majors_alts_monitor.features import OWN_MODELS
-from majors_alts_monitor.results import decisions_frame
-from majors_alts_monitor.strategy import Strategy
 from pipeline_kit.model_replay import Replay
 
 REACH_DAYS: Final = 45
@@ -165,7 +162,7 @@ class Reference:
 
     def _dated_leak(self, table: str, cut: date | None, variant: str) -> Leak | None:
         if _columns(self._replay.connection, "warehouse", table) != self._columns[table]:
-            return _leak(cut, variant, table, "", "<columns>", "", "as declared", "other columns")
+            return leak_at(cut, variant, table, "", "<columns>", "", "as declared", "other columns")
         expected, found = self._prints[table], self._print("warehouse", table)
         last = cut or max(expected.keys() | found.keys())
         days = sorted(
@@ -216,63 +213,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, database: str, table: str) -
 
 
 # ------------------------------------------------------------------------------------------------
-# Path: regime, decisions, results
-
-
-def path_tables(strategy: Strategy) -> dict[str, pd.DataFrame]:
-    """Return everything the strategy says about its days, as dated tables.
-
-    ``book_after_close`` is what each day's close leaves, so that the book held into the day after
-    the cut is judged too.
-    """
-    market, walk = strategy.market, strategy.walk
-    decisions = decisions_frame(walk.decisions, market)
-    said = pd.DataFrame(
-        {
-            "date": market.dates,
-            "action": [d.action.value for d in walk.decisions],
-            "reason": [d.reason for d in walk.decisions],
-            "position_scale": [d.position_scale for d in walk.decisions],
-        }
-    )
-    return {
-        "regime_timeline": strategy.timeline.daily.rename_axis("date").reset_index(),
-        "decisions": said,
-        "bt_decisions": decisions.fillna({"asset_id": ""}),
-        "bt_daily_pnl": walk.daily,
-        "bt_positions": walk.positions,
-        "book_after_close": _books(strategy),
-    }
-
-
-def _books(strategy: Strategy) -> pd.DataFrame:
-    weights = np.stack([state.weights for state in strategy.walk.states])
-    rows, columns = np.nonzero(weights)
-    return pd.DataFrame(
-        {
-            "date": strategy.market.dates[rows],
-            "asset_id": strategy.market.assets[columns],
-            "weight": weights[rows, columns],
-        }
-    )
-
-
-def path_leaks(
-    expected: Mapping[str, pd.DataFrame],
-    found: Mapping[str, pd.DataFrame],
-    cut: date,
-    variant: str,
-) -> list[Leak]:
-    """Return the first difference of each table of ``path_tables`` among the days up to ``cut``."""
-    leaks = []
-    for table in expected:
-        full, lived = (
-            frame[frame["date"] <= pd.Timestamp(cut)] for frame in (expected[table], found[table])
-        )
-        keys = tuple(k for k in ("date", "asset_id") if k in full.columns)
-        leak = first_difference(table, full, lived, keys, cut, variant)
-        leaks += [leak] if leak else []
-    return leaks
+# Tables
 
 
 def first_difference(
@@ -307,7 +248,7 @@ def first_difference(
         return None
     row, name = min(places)
     day, key = _place(left.iloc[row], keys)
-    return _leak(
+    return leak_at(
         cut, variant, table, day, str(name), key, left[name].iloc[row], right[name].iloc[row]
     )
 
@@ -323,12 +264,12 @@ def _other_rows(
     merged = left[[*keys]].merge(right[[*keys]], on=[*keys], how="outer", indicator=True)
     odd = merged[merged["_merge"] != "both"].sort_values([*keys], kind="stable")
     if odd.empty:  # the same keys, some of them more than once
-        return _leak(cut, variant, table, "", "<rows>", "", len(left), len(right))
+        return leak_at(cut, variant, table, "", "<rows>", "", len(left), len(right))
     first = odd.iloc[0]
     was_there = first["_merge"] == "left_only"
     said = ("a row", "no row") if was_there else ("no row", "a row")
     day, key = _place(first, keys)
-    return _leak(cut, variant, table, day, "<row>", key, *said)
+    return leak_at(cut, variant, table, day, "<row>", key, *said)
 
 
 def _place(row: pd.Series[Any], keys: tuple[str, ...]) -> tuple[str, str]:
@@ -345,7 +286,7 @@ def _differs(left: pd.Series[Any], right: pd.Series[Any]) -> npt.NDArray[np.bool
     return np.asarray(unequal | (is_missing[0] != is_missing[1]))
 
 
-def _leak(
+def leak_at(
     cut: date | None,
     variant: str,
     table: str,
@@ -355,6 +296,7 @@ def _leak(
     expected: object,
     found: object,
 ) -> Leak:
+    """Return a leak of values of any kind; ``cut`` None for a check that needs none."""
     at = str(cut) if cut else "no cut"
     return Leak(at, variant, table, day, column, key, str(expected), str(found))
 
@@ -413,25 +355,5 @@ def fact_leaks(replay: Replay) -> list[Leak]:
     for name, check in _FACT_CHECKS.items():
         query = f"select * from ({check.format(**singles)}) order by 1, 2 limit 1"  # noqa: S608
         for day, asset, column, expected, found in replay.connection.execute(query).fetchall():
-            leaks.append(_leak(None, name, "facts", str(day), column, asset, expected, found))
+            leaks.append(leak_at(None, name, "facts", str(day), column, asset, expected, found))
     return leaks
-
-
-def execution_leaks(strategy: Strategy, lag_days: int) -> list[Leak]:
-    """Return the first trade that is not the decision made ``lag_days`` before it.
-
-    A fill at the close that the decision was made on shows here, and nowhere else.
-    """
-    walk, dates = strategy.walk, strategy.market.dates
-    wanted = {d.row + lag_days for d in walk.decisions if d.action.value != "hold"}
-    traded = np.flatnonzero(
-        (walk.daily["alt_turnover"].to_numpy() > 0) | (walk.daily["major_turnover"].to_numpy() > 0)
-    )
-    # A delisted asset is sold by the exchange, not by a decision.
-    forced = np.flatnonzero(strategy.market.is_delisted.any(axis=1))
-    unasked = sorted(set(traded.tolist()) - wanted - set(forced.tolist()))
-    if not unasked:
-        return []
-    day = f"{dates[unasked[0]]:%Y-%m-%d}"
-    said = (f"a decision {lag_days} days before", "none")
-    return [_leak(None, "execution", "bt_positions", day, "traded", "", *said)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -109,6 +109,15 @@ class Market:
     def is_alt(self) -> Bools:
         """True for every column but the majors, shape (n_assets,)."""
         return ~np.asarray(self.assets.isin(MAJORS))
+
+    def until(self, row: int) -> Market:
+        """Return the days up to ``row``; the columns stay."""
+        dated = {
+            field.name: getattr(self, field.name)[: row + 1]
+            for field in fields(self)
+            if field.name not in {"assets", "close_versions"}
+        }
+        return replace(self, **dated)
 
     def closes_as_known(self, row: int, window: int) -> Floats:
         """Return the closes of the ``window`` days ending at ``row`` as row ``row`` reads them.

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from majors_alts_monitor.audit import audit_lake, summary, write_audit
+from majors_alts_monitor.audit import audit_lake, publish, summary, write_audit
 from majors_alts_monitor.daily import day_config
 from majors_alts_monitor.data_io import open_lake
 from majors_alts_monitor.errors import ConfigError
@@ -44,8 +44,8 @@ def audit_recent(days: int, cuts: int) -> None:
     facts = open_lake(lake).facts
     start = max(facts.first_day, facts.last_day - timedelta(days=days))
     audit = audit_lake(lake, start, facts.last_day, cuts=cuts, config=day_config())
-    write_audit(audit, paths.data_dir() / "audit")
-    sys.stdout.write(f"{summary(audit)}\n")
+    page = publish(audit, write_audit(audit, paths.data_dir() / "audit"))
+    sys.stdout.write(f"{summary(audit)}\naudit: {page}\n")
     audit.raise_for_leaks()
 
 

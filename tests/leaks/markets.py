@@ -7,7 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.causality import Leak, path_leaks, path_tables
+from majors_alts_monitor.causality import Leak
+from majors_alts_monitor.causality_path import (
+    execution_leaks,
+    handed_on,
+    path_leaks,
+    path_tables,
+    resumed_leaks,
+)
 from majors_alts_monitor.config import MonitorConfig, load_config
 from majors_alts_monitor.features import PRIMARY
 from majors_alts_monitor.strategy import Strategy, run_strategy
@@ -32,17 +39,6 @@ def market_and_features(seed: int) -> tuple[Market, pd.DataFrame]:
     return market, features.assign(valid=True)
 
 
-def until(market: Market, row: int) -> Market:
-    """Return the market as it was after ``row``."""
-    return type(market)(
-        **{
-            name: value[: row + 1] if isinstance(value, (np.ndarray, pd.DatetimeIndex)) else value
-            for name, value in vars(market).items()
-            if name not in {"major_columns", "is_alt"}
-        }
-    )
-
-
 def honest(market: Market, features: pd.DataFrame) -> Strategy:
     return run_strategy(market, features, config())
 
@@ -50,10 +46,11 @@ def honest(market: Market, features: pd.DataFrame) -> Strategy:
 def leaks_of(run: Run, seed: int, cuts: tuple[int, ...] = (100,)) -> list[Leak]:
     """Return what the audit finds in a way of running the strategy."""
     market, features = market_and_features(seed)
-    whole = path_tables(run(market, features))
-    found = []
+    strategy = run(market, features)
+    whole, found = path_tables(strategy), execution_leaks(strategy, lag_days=1)
     for row in cuts:
         cut = market.dates[row].date()
-        lived = run(until(market, row), features.iloc[: row + 1])
+        lived = run(market.until(row), features.iloc[: row + 1])
         found += path_leaks(whole, path_tables(lived), cut, "truncated")
+        found += resumed_leaks(strategy, handed_on(lived), cut, config())
     return found

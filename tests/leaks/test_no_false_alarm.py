@@ -5,13 +5,8 @@ from datetime import date, timedelta
 import pytest
 
 from majors_alts_monitor.audit import cut_days
-from majors_alts_monitor.causality import (
-    Reference,
-    execution_leaks,
-    fact_leaks,
-    poisoned,
-    truncated,
-)
+from majors_alts_monitor.causality import Reference, fact_leaks, poisoned, truncated
+from majors_alts_monitor.causality_path import execution_leaks
 from pipeline_kit.lake import find_tables
 from pipeline_kit.model_replay import Replay
 from tests.leaks.conftest import START, small_lake

@@ -1,11 +1,15 @@
 """Each test plants one way of seeing the future, or of misdating it, and the audit must say so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from majors_alts_monitor import state as state_module
 from majors_alts_monitor import walk as walk_module
-from majors_alts_monitor.causality import Reference, execution_leaks, first_difference
+from majors_alts_monitor.causality import Reference, first_difference
+from majors_alts_monitor.causality_path import execution_leaks
 from majors_alts_monitor.strategy import run_strategy
 from majors_alts_monitor.types import Market
 from majors_alts_monitor.unsupervised import filter_states
@@ -215,3 +219,42 @@ def test_a_beta_window_one_day_too_long_is_caught(monkeypatch):
     )
     found = columns_of(leaks_of(honest, SEED, TRADING))
     assert ("bt_decisions", "target_weight") in found
+
+
+# In what the book remembers
+
+
+def test_a_memory_that_knows_tomorrow_is_caught_before_anything_was_decided_on_it(monkeypatch):
+    remember = walk_module.remember
+
+    def leaky(market, features):
+        def clairvoyant(state, decision, outlook):
+            coming = market.return_1d[min(outlook.row + 1, len(market.dates) - 1), 0]
+            return replace(remember(state, decision, outlook), anchor_score=coming)
+
+        monkeypatch.setattr(walk_module, "remember", clairvoyant)
+        return run_strategy(market, features, config())
+
+    found = leaks_of(leaky, SEED, (TRADING[0],))
+    assert ("state", "anchor_score") in columns_of(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("anchor_score", lambda score: round(score, 3)),
+        ("unscaled_returns", lambda returns: returns[1:]),
+        ("last_targets", lambda targets: {}),
+        ("nav", lambda nav: nav * (1 + 1e-15)),
+        ("weights", lambda weights: {asset: w * 1.01 for asset, w in weights.items()}),
+    ],
+)
+def test_a_corrupted_memory_is_caught(monkeypatch, name, spoil):
+    carried_document = state_module.carried_document
+
+    def corrupted(carried, market):
+        document = carried_document(carried, market)
+        return document | {name: spoil(document[name])}
+
+    monkeypatch.setattr(state_module, "carried_document", corrupted)
+    assert "resumed" in {leak.variant for leak in leaks_of(honest, SEED, TRADING)}

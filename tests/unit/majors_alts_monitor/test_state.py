@@ -12,7 +12,7 @@ from majors_alts_monitor.state import carried_document, carried_from, state_text
 from majors_alts_monitor.strategy import run_strategy
 from majors_alts_monitor.walk import Signals, walk_on
 from pipeline_kit.manifest import readable_json
-from tests.leaks.markets import market_and_features, until
+from tests.leaks.markets import market_and_features
 
 STOPS = [
     "backtest.risk_management.stop_loss.enabled=true",
@@ -35,12 +35,12 @@ def test_a_path_built_day_by_day_from_the_written_state_is_the_backtest(seed, la
     market, features = market_and_features(seed)
     whole = run_strategy(market, features, settings)
     first = 75
-    lived = until(market, first)
+    lived = market.until(first)
     started = run_strategy(lived, features.iloc[: first + 1], settings)
     document = carried_document(started.walk.carried, lived)
 
     for row in range(first + 1, len(market.dates)):
-        today = until(market, row)
+        today = market.until(row)
         # Only the text of state.json passes from one day to the next.
         carried = carried_from(json.loads(readable_json(plain(document))), today)
         signals = signals_until(whole.signals, row)
