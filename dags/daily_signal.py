@@ -75,7 +75,15 @@ with DAG(
 
         gate_day(asof)
 
-    @task
+    @task(execution_timeout=timedelta(minutes=10), retries=0)
+    def replay_before(asof: str) -> None:
+        """Take the decision of the day before again; what differs is shown in the report."""
+        from majors_alts_monitor.daily import replay_before
+
+        replay_before(asof)
+
+    # Marts that failed their gate are never traded on; a replay that failed holds nothing back.
+    @task(trigger_rule="all_done_min_one_success")
     def signal_and_backtest(asof: str) -> None:
         """``python -m majors_alts_monitor.run --end ASOF`` with report, email and charts."""
         from majors_alts_monitor.daily import run_day
@@ -96,11 +104,7 @@ with DAG(
 
         report_health(asof)
 
-    (
-        ingest(ASOF, "{{ params.lake or '' }}")
-        >> build_warehouse(ASOF)
-        >> gate_marts(ASOF)
-        >> signal_and_backtest(ASOF)
-        >> deliver(ASOF)
-        >> report_health(ASOF)
-    )
+    judged, signal = gate_marts(ASOF), signal_and_backtest(ASOF)
+    ingest(ASOF, "{{ params.lake or '' }}") >> build_warehouse(ASOF) >> judged
+    judged >> replay_before(ASOF) >> signal
+    judged >> signal >> deliver(ASOF) >> report_health(ASOF)

@@ -61,6 +61,6 @@ with DAG(
         """``python -m lake_ingest.fetch --start DAY --end DAY --sources ...``; gate 1 inside."""
         from lake_ingest.fetch import fetch_days
 
-        fetch_days(day, day, sources=params["sources"])
+        fetch_days(day, day, sources=params["sources"], is_resumed=True)
 
     ingest("{{ data_interval_start | ds }}")

@@ -32,7 +32,8 @@ def ingest_day(asof: str, lake: str = "") -> None:
         import_lake(Path(lake), now=now_utc())
         return
     start = parse_day(asof, "asof") - timedelta(days=history_days())
-    fetch_days(str(start), asof)
+    # What an interrupted or partly refused fetch of these days was answered is not asked again.
+    fetch_days(str(start), asof, is_resumed=True)
 
 
 def history_days() -> int:

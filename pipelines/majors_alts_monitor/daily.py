@@ -1,7 +1,8 @@
 """One day of production, step by step: what the tasks of ``daily_signal`` call.
 
-Flow: ``build_day -> gate_day -> run_day``, then ``delivery.deliver_day``. Each step reads what the
-step before left in the lake, the warehouse or the day's folder, and can be called by hand.
+Flow: ``build_day -> gate_day -> replay_before -> run_day``, then ``delivery.deliver_day``. Each
+step reads what the step before left in the lake, the warehouse or the day's folder, and can be
+called by hand.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any, Final
 
 from majors_alts_monitor.config import MonitorConfig, load_config
 from majors_alts_monitor.data_io import (
@@ -33,7 +35,11 @@ from pipeline_kit import atomic, paths, warehouse
 from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import parse_day
 from pipeline_kit.cli import Parser, run_command
+from pipeline_kit.errors import PipelineError
 from pipeline_kit.manifest import readable_json
+
+DECISIVE: Final = frozenset({"action", "basket", "regime"})
+"""Fields of a decision that a person would trade on; a weight in its sixth digit is not one."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -116,15 +122,66 @@ def gate_day(asof: str) -> GateReport:
     return report
 
 
+def replay_before(asof: str) -> dict[str, Any]:
+    """Take the decision of the day before again, and write what differs for the day's report.
+
+    The recorded inputs must give what was published. Today's knowledge may give another answer;
+    the report warns of it where the decision itself is another. Data and code that cannot be
+    replayed are a warning as well: nothing here holds back the day's own signal.
+    """
+    from majors_alts_monitor import replay  # it takes the day's folder from this module
+
+    day = parse_day(asof, "asof")
+    before = day - timedelta(days=1)
+    found: dict[str, Any] = {"asof": str(before), "warnings": [], "text": "no run to replay\n"}
+    if (day_folder(before) / "run" / "manifest.json").is_file():
+        try:
+            replayed = replay.replay_day(before)
+        except PipelineError as e:
+            found["warnings"] = [f"replay of {before} is not possible: {e}"]
+            found["text"] = f"{e}\n"
+        else:
+            found["warnings"] = _replay_warnings(before, replayed.broken, replayed.changed)
+            found["text"] = replay.text(replayed)
+    atomic.write_text(_replay_file(day), readable_json(found))
+    return found
+
+
+def _replay_warnings(day: date, broken: Sequence[str], changed: Sequence[str]) -> list[str]:
+    """Return what a reader of the report must know.
+
+    Examples
+    --------
+    >>> _replay_warnings(date(2024, 1, 1), [], ["score"])
+    []
+    >>> _replay_warnings(date(2024, 1, 1), [], ["regime", "score"])
+    ["replay of 2024-01-01: today's knowledge gives another regime; see dq/replay.json"]
+    """
+    said = []
+    if broken:
+        said.append(f"replay of {day}: {', '.join(broken)} not as published; see dq/replay.json")
+    other = [name for name in changed if name in DECISIVE]
+    if other:
+        words = ", ".join(other)
+        said.append(f"replay of {day}: today's knowledge gives another {words}; see dq/replay.json")
+    return said
+
+
 def gate_warnings(day: date) -> list[str]:
-    """Return what the gates let pass with a warning."""
-    file = _warnings_file(day)
+    """Return what the gates let pass with a warning, and what the replay found."""
+    file, replayed = _warnings_file(day), _replay_file(day)
     said: list[str] = json.loads(file.read_text("utf-8")) if file.is_file() else []
+    if replayed.is_file():
+        said += json.loads(replayed.read_text("utf-8"))["warnings"]
     return said
 
 
 def _warnings_file(day: date) -> Path:
     return day_folder(day) / "dq" / "warnings.json"
+
+
+def _replay_file(day: date) -> Path:
+    return day_folder(day) / "dq" / "replay.json"
 
 
 def run_day(asof: str) -> Path:

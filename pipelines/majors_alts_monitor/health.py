@@ -1,7 +1,7 @@
 """After delivery: the day's metrics beside its run, and the alerts that a good run still earns.
 
-Flow: ``day folder, lake, gates -> metrics.json, metrics.prom in the bucket``. Warnings and stale
-data open their incidents; a delivered day closes the failures it had before.
+Flow: ``day folder, lake, gates -> metrics.json, metrics.prom, openlineage.ndjson in the bucket``.
+Warnings and stale data open their incidents; a delivered day closes the failures it had before.
 """
 
 from __future__ import annotations
@@ -9,21 +9,23 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from majors_alts_monitor.daily import day_folder, gate_warnings
+from majors_alts_monitor.daily import bucket_key, day_folder, gate_warnings
+from majors_alts_monitor.lineage import run_events
 from majors_alts_monitor.outputs import read_manifest
 from pipeline_kit import paths
 from pipeline_kit.alerts import close_incident, open_incident, open_incidents
 from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import day_start, now_utc, parse_day
 from pipeline_kit.errors import PipelineError
-from pipeline_kit.manifest import readable_json
+from pipeline_kit.manifest import canonical_json, readable_json
 
 HELP: Final[Mapping[str, str]] = {
     "duration_seconds": "Time a step of the run took.",
     "lake_rows": "Rows of a lake table that the run read.",
+    "requests": "Requests to a vendor by the fetch that last changed the lake for the day.",
     "quarantined_rows": "Rows that gate 1 held back in all.",
     "gate_warnings": "Warnings that the gates let pass.",
     "data_age_days": "Days between the day decided on and the lake's last complete day.",
@@ -35,13 +37,15 @@ HELP: Final[Mapping[str, str]] = {
 def report_health(asof: str) -> dict[str, Any]:
     """Publish the day's metrics, open and close its incidents, and return the metrics.
 
-    A mail server or webhook that is down is written to the log: the signal itself is out.
+    A run that was delivered before keeps the metrics of that delivery. A mail server or webhook
+    that is down is written to the log: the signal itself is out.
     """
     day = parse_day(asof, "asof")
-    values = day_metrics(day)
     bucket = Bucket()
+    values = _published(day, bucket) or day_metrics(day)
     bucket.put(f"runs/daily/dt={day}/metrics.json", readable_json(values).encode())
     bucket.put(f"runs/daily/dt={day}/metrics.prom", prometheus_text(values).encode())
+    bucket.put(f"runs/daily/dt={day}/openlineage.ndjson", _lineage(day, values, bucket).encode())
     try:
         _alert(day)
     except PipelineError as e:
@@ -52,7 +56,8 @@ def report_health(asof: str) -> dict[str, Any]:
 def day_metrics(day: date) -> dict[str, Any]:
     """Return the metrics of a delivered day."""
     run = read_manifest(day_folder(day) / "run")
-    delivered = now_utc() - day_start(day + timedelta(days=1))
+    delivered_at = now_utc()
+    delivered = delivered_at - day_start(day + timedelta(days=1))
     return {
         "asof": str(day),
         "run_id": run["run_id"],
@@ -60,9 +65,11 @@ def day_metrics(day: date) -> dict[str, Any]:
             name.removesuffix("_s"): value for name, value in run["durations"].items()
         },
         "lake_rows": {name: entry["rows"] for name, entry in run["inputs"].items()},
+        "requests": _requests(day),
         "quarantined_rows": _quarantined(),
         "gate_warnings": len(gate_warnings(day)),
         "data_age_days": (day - date.fromisoformat(run["last_day"])).days,
+        "delivered_at": delivered_at.isoformat(),
         "delivered_after_seconds": round(delivered.total_seconds()),
         "share_assumed": run["share_assumed"],
     }
@@ -92,6 +99,32 @@ def prometheus_text(values: Mapping[str, Any]) -> str:
         else:
             lines.append(f"mam_{name} {value}")
     return "\n".join(lines) + "\n"
+
+
+def _published(day: date, bucket: Bucket) -> dict[str, Any] | None:
+    """Return what is published of the day's present run, or None."""
+    found = json.loads(bucket.get(f"runs/daily/dt={day}/metrics.json") or b"{}")
+    is_same = found.get("run_id") == read_manifest(day_folder(day) / "run")["run_id"]
+    return found if is_same else None
+
+
+def _lineage(day: date, values: Mapping[str, Any], bucket: Bucket) -> str:
+    run = read_manifest(day_folder(day) / "run")
+    address = bucket.locate(bucket_key(day, run["run_id"]))
+    delivered_at = datetime.fromisoformat(values["delivered_at"])
+    events = run_events(run, "daily_signal", delivered_at, str(paths.lake_dir()), address)
+    return "".join(f"{canonical_json(event)}\n" for event in events)
+
+
+def _requests(day: date) -> dict[str, int]:
+    """Return requests by vendor; a repeated fetch that brought nothing new does not count."""
+    counted: dict[str, int] = {}
+    for file in sorted((paths.data_dir() / "fetch").glob("*.json")):
+        fetch = json.loads(file.read_text("utf-8"))
+        changed = sum(sum(fetch.get(name, {}).values()) for name in ("added", "revised"))
+        if changed and fetch.get("arguments", {}).get("end") == str(day):
+            counted = fetch["requests"]
+    return counted
 
 
 def _quarantined() -> int:

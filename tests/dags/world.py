@@ -1,11 +1,10 @@
-"""A small world for real DAG runs: an Airflow home, a data folder, a bucket, a vendor server."""
+"""A small world for real DAG runs: an Airflow home, a data folder, a bucket, hostile vendors."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import zlib
@@ -15,15 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from lake_ingest.sandbox.universe import coins
 from majors_alts_monitor.config import effective_values, load_config
 from pipeline_kit.local_airflow import airflow_environment
+from tests.dags.hostile import hostile
 
 ROOT = Path(__file__).parents[2]
 ASOF = "2024-07-19"
 NOW = "2024-07-20T00:50:00Z"
 CANARY = "canary-2c9d41f0b7"
+SYMBOLS = tuple(coin.asset_id for coin in coins())[:14]
 SMALL = [
     "universe.min_mcap_usd=0",
     "universe.min_volume_usd=0",
@@ -35,11 +38,22 @@ SMALL = [
 
 
 @dataclass(frozen=True)
+class Done:
+    """How a DAG run ended."""
+
+    state: str
+    tasks: list[tuple[str, int, str]]
+    """Task, map index or -1, state."""
+    log: str
+
+
+@dataclass(frozen=True)
 class World:
-    """Where a DAG run reads and writes."""
+    """Where DAG runs read and write, and the one process that runs them."""
 
     home: Path
     environment: dict[str, str]
+    driver: subprocess.Popen[str]
 
     @property
     def data(self) -> Path:
@@ -49,47 +63,72 @@ class World:
     def bucket(self) -> Path:
         return self.home / "bucket"
 
-    def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of ours in this world."""
-        return subprocess.run(
-            [sys.executable, "-m", *command],
-            cwd=self.home,
-            env=self.environment | settings,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    @property
+    def log(self) -> Path:
+        return self.home / "driver.log"
 
-    def test_dag(self, dag_id: str, conf: dict[str, Any], *flags: str) -> str:
-        """Run a DAG end to end and return its log; a failed task fails the test."""
-        done = self.run("airflow", "dags", "test", dag_id, *flags, "--conf", json.dumps(conf))
-        log = done.stdout + done.stderr
-        (self.home / f"{dag_id}.log").write_text(log)
-        assert done.returncode == 0, log[-6000:]
-        return log
+    def run_dag(
+        self, dag_id: str, conf: dict[str, Any], logical_date: str = "", **settings: str
+    ) -> Done:
+        """Run a DAG from its first task to its last by ``dag.test()``, whatever comes of it."""
+        begin = self.log.stat().st_size
+        request = {"dag_id": dag_id, "conf": conf, "logical_date": logical_date}
+        request["settings"] = settings
+        assert self.driver.stdin
+        assert self.driver.stdout
+        self.driver.stdin.write(json.dumps(request) + "\n")
+        self.driver.stdin.flush()
+        answer = self.driver.stdout.readline()
+        log = self.log.read_bytes()[begin:].decode()
+        assert answer, log[-6000:]
+        ended = json.loads(answer)
+        return Done(ended["state"], [tuple(task) for task in ended["tasks"]], log)
+
+    def test_dag(
+        self, dag_id: str, conf: dict[str, Any], logical_date: str = "", **settings: str
+    ) -> Done:
+        """Run a DAG that must succeed."""
+        done = self.run_dag(dag_id, conf, logical_date, **settings)
+        assert done.state == "success", done.log[-6000:]
+        return done
 
 
 @contextmanager
 def make_world(home: Path) -> Iterator[World]:
-    """Yield a world whose vendors are a small sandbox."""
+    """Yield a world whose vendors are a small sandbox that lists hostile symbols."""
     for folder in ("data", "bucket", "airflow"):
         (home / folder).mkdir()
     (home / "small.yaml").write_text(yaml.safe_dump(effective_values(load_config(None, SMALL))))
-    before = os.environ.get("AIRFLOW_HOME")
-    os.environ["AIRFLOW_HOME"] = str(home / "airflow")
-    try:
+    environment = _environment(home)
+    migrated = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert migrated.returncode == 0, migrated.stderr[-3000:]
+    with (
+        _sandbox(home, environment) as urls,
+        hostile(urls) as poisoned,
+        _driver(home, environment | poisoned) as driver,
+    ):
+        yield World(home, environment | poisoned, driver)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_HOME", str(home / "airflow"))
         environment = airflow_environment()
-    finally:
-        if before is None:
-            del os.environ["AIRFLOW_HOME"]
-        else:
-            os.environ["AIRFLOW_HOME"] = before
-    environment |= {
+    for name in ("MAM_SMTP_URL", "MAM_REPORT_RECIPIENTS", "MAM_ALERT_WEBHOOK"):
+        environment.pop(name, None)
+    return environment | {
         "MAM_DATA_DIR": str(home / "data"),
         "MAM_BUCKET_URI": f"file://{home / 'bucket'}",
         "MAM_CONFIG": str(home / "small.yaml"),
         "MAM_NOW": NOW,
-        "MAM_HISTORY_DAYS": "200",
+        "MAM_HISTORY_DAYS": "170",
         "OMP_NUM_THREADS": "1",
         "COINGLASS_API_KEY": "sandbox-standard",
         "COINGECKO_API_KEY": CANARY,
@@ -98,22 +137,35 @@ def make_world(home: Path) -> Iterator[World]:
         "MAM_RATE_COINGECKO": "100000",
         "MAM_RATE_BINANCE": "100000",
     }
-    for name in ("MAM_SMTP_URL", "MAM_REPORT_RECIPIENTS", "MAM_ALERT_WEBHOOK"):
-        environment.pop(name, None)
-    world = World(home, environment)
-    migrated = world.run("airflow", "db", "migrate")
-    assert migrated.returncode == 0, migrated.stderr[-3000:]
-    with _sandbox(world) as urls:
-        yield World(home, environment | urls)
 
 
 @contextmanager
-def _sandbox(world: World) -> Iterator[dict[str, str]]:
-    flags = ["--port", "0", "--assets", "14", "--days", "220", "--rate", "100000"]
+def _driver(home: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    with (
+        (home / "driver.log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("driver.py")), *SYMBOLS],
+            cwd=home,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def _sandbox(home: Path, environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    flags = ["--port", "0", "--assets", str(len(SYMBOLS)), "--days", "190", "--rate", "100000"]
     with subprocess.Popen(
         [sys.executable, "-m", "lake_ingest.sandbox", *flags],
-        cwd=world.home,
-        env=world.environment,
+        cwd=home,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
