@@ -87,7 +87,7 @@ def call(copy, *command, **variables):
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lake")
-    return make_lake(folder, 3, 9, N_DAYS, start=FIRST, missing_funding=0.4, known_at=False)
+    return make_lake(folder, 3, 9, N_DAYS, start=FIRST, missing_funding=0.3, known_at=False)
 
 
 @pytest.fixture(scope="module")
@@ -136,16 +136,18 @@ def test_the_feature_enters_the_score_with_the_configured_weight(signal):
 @pytest.mark.dbt
 def test_the_universe_rule_excludes_for_its_own_reason(copy, lake, signal):
     funding = pd.read_parquet(lake / "fact_funding.parquet")
-    funded = set(funding.loc[pd.to_datetime(funding["date"]) == pd.Timestamp(ASOF), "asset_id"])
+    today = funding[pd.to_datetime(funding["date"]) == pd.Timestamp(ASOF)]
+    paying = set(today.loc[today["funding_rate"] < 0, "asset_id"])
 
     with warehouse_of(copy) as con:
         found = con.execute(
             "select asset_id, exclusion_reason from marts.fct_universe_daily where date = ?", [ASOF]
         ).fetchall()
 
-    without = {asset for asset, reason in found if reason == "no_perp"}
-    assert without
-    assert without == {asset for asset, _ in found} - funded - {"BTC", "ETH"}
+    excluded = {asset for asset, reason in found if reason == "carry"}
+    assert excluded
+    assert excluded == paying - {"BTC", "ETH"}
+    assert any(reason is None for _, reason in found)
 
 
 class Kraken(BaseHTTPRequestHandler):
