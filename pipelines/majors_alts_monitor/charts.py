@@ -1,15 +1,14 @@
-"""One chart specification, two renderings: Plotly for the page, Matplotlib for the mail.
+"""One chart specification, two renderings: Plotly for the page, a still picture for the mail.
 
-A ``Chart`` or ``Heat`` holds the numbers once. ``to_plotly`` and ``to_png`` read it, so
-the interactive picture and the static one cannot disagree.
+A ``Chart`` or ``Heat`` holds the numbers once. ``to_plotly`` and ``static_charts.to_png`` draw
+``drawn`` of them, so the interactive picture and the static one cannot disagree.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -27,8 +26,13 @@ PALETTE: Final = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY, YELLOW)
 
 DIVERGING: Final = ((0.0, RED), (0.5, "#F4F4F4"), (1.0, BLUE))
 """Colours of a heat map around 0."""
-DIGITS: Final = 8
-"""Significant digits of a drawn number: far more than a screen shows, half the size of a double."""
+DIGITS: Final = 6
+"""Significant digits of a drawn number: more than a screen shows, a third of a double's size."""
+
+MOST_NAMES: Final = 10
+"""Names on an axis; of more, every second, third, .. is written."""
+SHADE: Final = 0.22
+"""Opacity of a regime behind a line: seen on white and on black, and the line still legible."""
 
 Kind = Literal["line", "area", "bar", "stacked", "marker"]
 
@@ -95,6 +99,46 @@ class Heat:
     is_dated: bool = True
 
 
+def latest(chart: Chart, n_days: int) -> Chart:
+    """Return the chart cut to its last ``n_days`` days.
+
+    Examples
+    --------
+    >>> whole = Chart("k", "t", ["2024-01-01", "2024-01-02"], [Series("s", [1.0, 2.0], BLUE)], "y")
+    >>> latest(whole, 1).x, latest(whole, 1).series[0].values
+    (['2024-01-02'], [2.0])
+    """
+    cut = _rows(chart, slice(-n_days, None))
+    first = cut.x[0] if cut.x else ""
+    spans = [replace(s, start=max(s.start, first)) for s in chart.spans if s.end > first]
+    return replace(cut, spans=spans)
+
+
+def at_most(chart: Chart | Heat, n_days: int) -> Chart | Heat:
+    """Return the chart with every k-th day, the last included, so that at most ``n_days`` are left.
+
+    Heat maps and charts that count no days stay as they are.
+
+    Examples
+    --------
+    >>> long = Chart("k", "t", ["a", "b", "c"], [Series("s", [1.0, 2.0, 3.0], BLUE)], "y")
+    >>> at_most(long, 2).x, at_most(long, 2).note, at_most(long, 3) is long
+    (['a', 'c'], 'Drawn every 2 days.', True)
+    """
+    step = -(-len(chart.x) // n_days)
+    if isinstance(chart, Heat) or not chart.is_dated or step <= 1:
+        return chart
+    thin = _rows(chart, slice((len(chart.x) - 1) % step, None, step))
+    return replace(thin, note=f"{chart.note} Drawn every {step} days.".strip())
+
+
+def _rows(chart: Chart, rows: slice) -> Chart:
+    series = [
+        replace(s, values=s.values[rows], low=s.low[rows], high=s.high[rows]) for s in chart.series
+    ]
+    return replace(chart, x=list(chart.x)[rows], series=series)
+
+
 def to_plotly(chart: Chart | Heat) -> dict[str, Any]:
     """Return the figure as plain data for ``Plotly.newPlot``."""
     return _heat_figure(chart) if isinstance(chart, Heat) else _chart_figure(chart)
@@ -106,7 +150,7 @@ def _heat_figure(heat: Heat) -> dict[str, Any]:
         "type": "heatmap",
         "x": list(heat.x),
         "y": list(heat.y),
-        "z": [_drawn(row) for row in heat.values],
+        "z": [drawn(row) for row in heat.values],
         "zmin": -heat.limit,
         "zmax": heat.limit,
         "colorscale": [list(stop) for stop in DIVERGING],
@@ -114,7 +158,10 @@ def _heat_figure(heat: Heat) -> dict[str, Any]:
         "colorbar": {"thickness": 10, "tickformat": ".0%" if heat.is_percent else ""},
     }
     layout = {
-        "xaxis": {"automargin": True, "type": "date" if heat.is_dated else "category"},
+        "xaxis": {
+            "automargin": True,
+            **({"type": "date"} if heat.is_dated else category_axis(heat.x)),
+        },
         "yaxis": {"automargin": True, "autorange": "reversed", "type": "category"},
         "margin": {"l": 56, "r": 12, "t": 8, "b": 36},
     }
@@ -133,7 +180,7 @@ def _chart_figure(chart: Chart) -> dict[str, Any]:
             "y0": 0,
             "y1": 1,
             "fillcolor": span.color,
-            "opacity": 0.13,
+            "opacity": SHADE,
             "line": {"width": 0},
             "layer": "below",
         }
@@ -156,19 +203,67 @@ def _chart_figure(chart: Chart) -> dict[str, Any]:
         "yaxis": {"title": {"text": chart.y_title}, "automargin": True},
         "xaxis": {"automargin": True},
         "shapes": shapes,
-        "margin": {"l": 56, "r": 12, "t": 8, "b": 36},
+        "margin": {"l": 56, "r": 12, "t": 28, "b": 36},
         "hovermode": "x unified",
-        "legend": {"orientation": "h", "y": -0.18},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "barmode": "relative" if is_stacked else "group",
+        "bargap": 0 if chart.is_dated else 0.2,
+        "annotations": [_level_name(name, value) for name, value in chart.levels.items()],
     }
     if chart.is_percent:
         layout["yaxis"]["tickformat"] = ".1%"
     if not chart.is_dated:
-        layout["xaxis"]["type"] = "category"
+        layout["xaxis"] |= category_axis(chart.x)
     elif len(chart.x) > 1:
         # Without it markers widen their own chart and the days no longer line up.
         layout["xaxis"]["range"] = [chart.x[0], chart.x[-1]]
     return {"data": traces, "layout": layout}
+
+
+def category_axis(names: Sequence[str]) -> dict[str, Any]:
+    """Return an axis of names, broken into short lines instead of turned.
+
+    Examples
+    --------
+    >>> category_axis(["Weak risk-on alts"])["ticktext"]
+    ['Weak<br>risk-on<br>alts']
+    """
+    shown = list(names)[:: -(-len(names) // MOST_NAMES) or 1]
+    return {
+        "type": "category",
+        "tickmode": "array",
+        "tickvals": shown,
+        "ticktext": [str(name).replace(" ", "<br>") for name in shown],
+        "tickangle": 0,
+    }
+
+
+def key_of(chart: Chart | Heat) -> list[tuple[str, str]]:
+    """Return label and colour of every kind of span, in order of appearance.
+
+    Examples
+    --------
+    >>> span = Span("2024-01-01", "2024-01-02", BLUE, "calm")
+    >>> key_of(Chart("k", "t", [], [], "y", spans=[span, span]))
+    [('calm', '#0072B2')]
+    """
+    spans = () if isinstance(chart, Heat) else chart.spans
+    return list(dict.fromkeys((span.label, span.color) for span in spans))
+
+
+def _level_name(name: str, value: float) -> dict[str, Any]:
+    """Return the name of a horizontal line, written at its right end inside the plot."""
+    return {
+        "xref": "paper",
+        "x": 1,
+        "xanchor": "right",
+        "y": value,
+        "yanchor": "bottom",
+        "text": name.replace("_", " "),
+        "showarrow": False,
+        "font": {"size": 10},
+        "opacity": 0.8,
+    }
 
 
 def to_json(value: Any) -> str:
@@ -177,50 +272,11 @@ def to_json(value: Any) -> str:
     return text.replace("<", "\\u003c")
 
 
-def to_png(chart: Chart, *, width_px: int = 640, height_px: int = 260) -> bytes:
-    """Return the chart as PNG bytes, the same for the same chart."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib.figure import Figure
-
-    dpi = 100
-    figure = Figure(figsize=(width_px / dpi, height_px / dpi), dpi=dpi, layout="constrained")
-    axes = figure.subplots()
-    # Matplotlib counts days from 1970, as numpy's days do.
-    days = np.array(list(chart.x), dtype="datetime64[D]").astype(np.float64)
-    for span in chart.spans:
-        first, last = (np.datetime64(day, "D").astype(float) for day in (span.start, span.end))
-        axes.axvspan(first, last, color=span.color, alpha=0.13)
-    for series in chart.series:
-        values = np.asarray(series.values, dtype=np.float64)
-        style = "none" if series.kind == "marker" else "--" if series.is_dashed else "-"
-        mark = "o" if series.kind == "marker" else ""
-        axes.plot(
-            days, values, color=series.color, label=series.name, lw=1.4, ls=style, marker=mark, ms=3
-        )
-        if series.kind == "area":
-            axes.fill_between(days, values, 0, color=series.color, alpha=0.25)
-    for value in chart.levels.values():
-        axes.axhline(value, color=GREY, lw=0.8, ls=":")
-    if chart.is_percent:
-        axes.yaxis.set_major_formatter(lambda v, _: f"{v:.1%}")
-    axes.xaxis_date()
-    axes.set_title(chart.title, fontsize=10, loc="left")
-    axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.25)
-    if len(chart.series) > 1:
-        axes.legend(fontsize=8, frameon=False, loc="best")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def _traces(chart: Chart, series: Series) -> list[dict[str, Any]]:
     """Return the series, and before it the edges of its interval if it has one."""
     trace: dict[str, Any] = {
         "x": list(chart.x),
-        "y": _drawn(series.values),
+        "y": drawn(series.values),
         "name": series.name,
         "legendgroup": series.name,
     }
@@ -249,8 +305,8 @@ def _band(trace: Mapping[str, Any], series: Series) -> list[dict[str, Any]]:
     red, green, blue = (int(series.color[i : i + 2], 16) for i in (1, 3, 5))
     filled = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.18)"}
     return [
-        {**edge, "name": f"{series.name}, low", "y": _drawn(series.low)},
-        {**edge, **filled, "name": f"{series.name}, high", "y": _drawn(series.high)},
+        {**edge, "name": f"{series.name}, low", "y": drawn(series.low)},
+        {**edge, **filled, "name": f"{series.name}, high", "y": drawn(series.high)},
     ]
 
 
@@ -259,10 +315,17 @@ def _error_bars(series: Series) -> dict[str, Any]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": _drawn(high - middle),
-        "arrayminus": _drawn(middle - low),
+        "array": drawn(high - middle),
+        "arrayminus": drawn(middle - low),
     }
 
 
-def _drawn(values: Sequence[float]) -> list[float | None]:
+def drawn(values: Sequence[float]) -> list[float | None]:
+    """Return the numbers as every rendering draws them; a missing one is null.
+
+    Examples
+    --------
+    >>> drawn([0.1234567891, float("nan")])
+    [0.123457, None]
+    """
     return [None if v is None or not np.isfinite(v) else float(f"{v:.{DIGITS}g}") for v in values]

@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from majors_alts_monitor.charts import BLUE, GREY, PALETTE, Chart, Heat, Series
-from majors_alts_monitor.dashboard import environment, figures
+from majors_alts_monitor.dashboard import environment, figures, flat
 from majors_alts_monitor.formatting import NOTHING, number, percent
 
 MOST_CURVES: Final = 8
@@ -122,20 +122,10 @@ def differences(configs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     >>> differences({"a": {"x": {"k": 1}, "y": 2}, "b": {"x": {"k": 3}, "y": 2}}).to_dict()
     {'x.k': {'a': '1', 'b': '3'}}
     """
-    flat = pd.DataFrame({name: _flat(config) for name, config in configs.items()}, dtype=object).T
-    flat = flat.astype(object).where(flat.notna(), NOTHING).map(str)
-    varying = [key for key in flat.columns if flat[key].nunique() > 1]
-    return flat[sorted(varying)]
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = str(value)
-    return found
+    table = pd.DataFrame({name: flat(config) for name, config in configs.items()}, dtype=object).T
+    table = table.astype(object).where(table.notna(), NOTHING).map(str)
+    varying = [key for key in table.columns if table[key].nunique() > 1]
+    return table[sorted(varying)]
 
 
 def charts(

@@ -14,10 +14,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from majors_alts_monitor.charts import Chart, Heat, to_json, to_plotly
-from majors_alts_monitor.evidence import caveats, evidence
-from majors_alts_monitor.formatting import bps, number, percent, regime_words
-from majors_alts_monitor.kpis import monthly_returns
+from majors_alts_monitor.charts import Chart, Heat, key_of, to_json, to_plotly
+from majors_alts_monitor.evidence import caveats, evidence, funding_missing, notices
+from majors_alts_monitor.formatting import bps, number, percent, regime_words, variant_words
 from majors_alts_monitor.outputs import RunTables
 from majors_alts_monitor.report_charts import charts
 
@@ -63,8 +62,13 @@ def render_dashboard(run: RunTables) -> str:
         **view(run),
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
         charts=sections,
+        key_of=key_of,
         evidence=evidence(run),
+        months=MONTHS,
+        month_rows=month_rows(run.tables["bt_equity_curve"]),
         robustness_rows=robustness_rows(run),
+        freshness_rows=freshness_rows(run),
+        config_rows=list(flat(run.manifest["config"]).items()),
         figures=Markup(figures(sections)),  # noqa: S704 - numbers and escaped text
     )
 
@@ -97,12 +101,16 @@ def view(run: RunTables) -> dict[str, Any]:
         "kpi_rows": [(label, show(kpis[key])) for label, key, show in KPI_ROWS],
         "sharpe_line": sharpe_line(kpis),
         "beta_rows": [
-            (major, number(kpis[f"realised_beta_{key}"], 3), interval(kpis, f"realised_beta_{key}"))
+            (
+                major,
+                number(kpis[f"realised_beta_{key}"], 3),
+                interval(kpis, f"realised_beta_{key}", 3),
+            )
             for major, key in (("BTC", "btc"), ("ETH", "eth"))
         ],
         "regime_rows": run.tables["regime_metrics"].to_dict("records"),
-        "months": MONTHS,
-        "month_rows": month_rows(run.tables["bt_equity_curve"]),
+        "parts": contribution_rows(signal),
+        "notices": notices(run),
         "health_rows": health_rows(run),
         "change_line": change_line(run),
         "caveats": caveats(run),
@@ -158,13 +166,17 @@ def sharpe_line(kpis: Mapping[str, Any]) -> str:
     )
 
 
-def interval(kpis: Mapping[str, Any], name: str) -> str:
+def interval(kpis: Mapping[str, Any], name: str, digits: int = 2) -> str:
     """Return the 95 % interval of a figure as text."""
-    return f"[{number(kpis[f'{name}_ci_low'])}, {number(kpis[f'{name}_ci_high'])}]"
+    low, high = kpis[f"{name}_ci_low"], kpis[f"{name}_ci_high"]
+    return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
 def month_rows(curve: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """Return one row a year: twelve months and the year, as percent."""
+    # Imported here: with it comes scipy, which no mail needs.
+    from majors_alts_monitor.kpis import monthly_returns
+
     returns = pd.Series(
         curve["r_ls_net"].to_numpy(), index=pd.DatetimeIndex(pd.to_datetime(curve["date"]))
     )
@@ -187,22 +199,91 @@ def health_rows(run: RunTables) -> list[tuple[str, str]]:
         ("Knowledge assumed, last day", percent(_float(last["share_assumed"]))),
         ("Funded alts with open interest, last day", percent(_float(last["funding_oi_coverage"]))),
     ]
-    rows += [
-        (f"Rows of {name}", f"{entry['rows']:,}") for name, entry in manifest["inputs"].items()
-    ]
+    missing = funding_missing(run.tables["bt_positions"])
+    if missing is not None:
+        rows.append(("Positions held without a funding rate", percent(missing)))
     return rows
 
 
-def robustness_rows(run: RunTables) -> dict[str, Any] | None:
-    """Return head and rows of ``robustness.csv``; null where the run has none."""
-    table = run.tables.get("robustness")
-    if table is None or table.empty:
-        return None
-    rows = [
-        [number(value, 4) if isinstance(value, float) else str(value) for value in row]
-        for row in table.itertuples(index=False)
+def freshness_rows(run: RunTables) -> list[dict[str, str]]:
+    """Return each fact table's newest day, coverage, knowledge and revisions; empty without."""
+    table = run.tables.get("data_health")
+    if table is None:
+        return []
+    return [
+        {
+            "table": str(row["table"]),
+            "newest": str(row["newest_day"])[:10],
+            "age": "today" if row["age_days"] == 0 else f"{number(row['age_days'], 0)} days old",
+            "is_late": "late" if row["age_days"] != 0 else "",
+            "rows": f"{row['rows']:,}",
+            "assets": f"{row['assets_today']} of {row['assets_week']}",
+            "observed": percent(row["share_observed"]),
+            "assumed": percent(1 - row["share_observed"]),
+            "revised": f"{row['revised']:,}",
+        }
+        for row in table.to_dict("records")
     ]
-    return {"head": [str(name) for name in table.columns], "rows": rows}
+
+
+def contribution_rows(signal: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the groups of today's score, the strongest first, and what each says."""
+    known = sorted(
+        signal["contributions"],
+        key=lambda part: (-abs(part["contribution"] or 0.0), part["group"]),
+    )
+    return [
+        {
+            "group": part["group"].replace("_", " "),
+            "direction": f"{part['direction']:+d}",
+            "z": number(part["z"], 2, signed=True),
+            "weight": percent(part["weight"], 0),
+            "contribution": number(part["contribution"], 3, signed=True),
+            "says": _says(part["contribution"]),
+        }
+        for part in known
+    ]
+
+
+def _says(contribution: float | None) -> str:
+    if contribution is None:
+        return "missing"
+    return "majors" if contribution > 0 else "alts" if contribution < 0 else "neither"
+
+
+def robustness_rows(run: RunTables) -> list[list[str]]:
+    """Return the rows of ``robustness.csv``, formatted; empty where the run has none."""
+    table = run.tables.get("robustness")
+    if table is None:
+        return []
+    return [
+        [
+            str(row["part"]),
+            variant_words(str(row["variant"])) + (" (configured)" if row["is_configured"] else ""),
+            number(row["sharpe"]),
+            f"[{number(row['sharpe_low'])}, {number(row['sharpe_high'])}]",
+            percent(row["total_return"]),
+            percent(row["max_drawdown"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return a configuration as dotted keys and their values as text.
+
+    Examples
+    --------
+    >>> flat({"a": {"b": 1}, "c": None})
+    {'a.b': '1', 'c': 'None'}
+    """
+    found: dict[str, str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = str(value)
+    return found
 
 
 def _times(weight: float, beta: float | None) -> float | None:

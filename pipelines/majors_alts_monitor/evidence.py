@@ -138,6 +138,84 @@ def caveats(run: RunTables) -> list[str]:
     ]
 
 
+def notices(run: RunTables) -> list[str]:
+    """Return what must be read before the decision: stale, degraded, blind or without a trade."""
+    signal, timeline = run.signal, run.tables["regime_timeline"]
+    return [
+        *_status_notices(signal, run.tables.get("data_health")),
+        *_funding_notices(run.tables["features_wide"]),
+        *_blind_notices(signal, timeline),
+        *_idle_notices(run),
+    ]
+
+
+def _status_notices(signal: Mapping[str, Any], health: pd.DataFrame | None) -> list[str]:
+    if signal["data_status"] == "stale":
+        newest = ""
+        if health is not None and (prices := health[health["table"] == "fact_price"]).size:
+            newest = f" The newest price is of {str(prices['newest_day'].iloc[0])[:10]}."
+        return [
+            f"Data is stale: BTC or ETH has no price on {signal['asof']}.{newest} Nothing here is "
+            "a fresh decision."
+        ]
+    missing = [
+        _words(part["group"])
+        for part in signal["contributions"]
+        if part["weight"] > 0 and pd.isna(part["z"])
+    ]
+    if missing:
+        return [
+            f"Data is degraded: no value today for {', '.join(missing)}. The score is made of the "
+            "other groups, their weights scaled up."
+        ]
+    return []
+
+
+def _funding_notices(features: pd.DataFrame) -> list[str]:
+    has_funding = features["has_funding"].fillna(value=False).astype(bool)
+    if not has_funding.any():
+        return [
+            "No funding in this range: positions were charged none, and both funding groups are "
+            "missing."
+        ]
+    if not has_funding.iloc[-1]:
+        last = pd.to_datetime(features.loc[has_funding, "date"]).iloc[-1]
+        return [f"Funding is missing: the last day with any is {last:%Y-%m-%d}."]
+    return []
+
+
+def _blind_notices(signal: Mapping[str, Any], timeline: pd.DataFrame) -> list[str]:
+    blind = timeline["insufficient_data"].astype(bool)
+    if blind.all():
+        return [
+            f"Insufficient data: none of the {len(timeline)} days has a score, so every day counts "
+            "as balanced. Features need their 60 days of history first."
+        ]
+    if blind.iloc[-1]:
+        seen = pd.to_datetime(timeline.loc[~blind, "date"]).iloc[-1]
+        return [
+            f"Insufficient data on {signal['asof']}: the day counts as balanced. The last day with "
+            f"a score is {seen:%Y-%m-%d}."
+        ]
+    return []
+
+
+def _idle_notices(run: RunTables) -> list[str]:
+    if (run.tables["bt_daily_pnl"]["total_gross"] != 0).any():
+        return []
+    regimes = run.tables["regime_timeline"]["regime"].astype(str)
+    n_open = int(regimes.str.endswith("RISK_ON_MAJORS").sum())
+    if n_open:
+        return [
+            f"No trade yet: {n_open} of {len(regimes)} days favoured majors, and no book was held "
+            "on any; the reasons of the day and the table of the universe say why."
+        ]
+    return [
+        f"No trade yet: none of the {len(regimes)} days favoured majors, and the strategy holds "
+        "a book in no other regime."
+    ]
+
+
 def _result_caveats(run: RunTables) -> list[str]:
     kpis, said = run.kpis, []
     low, high = kpis["sharpe_ci_low"], kpis["sharpe_ci_high"]

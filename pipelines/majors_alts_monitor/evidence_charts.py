@@ -24,7 +24,6 @@ from majors_alts_monitor.charts import (
 )
 from majors_alts_monitor.features import PRIMARY
 from majors_alts_monitor.formatting import regime_words
-from majors_alts_monitor.kpis import PARTS
 from majors_alts_monitor.outputs import RunTables
 from majors_alts_monitor.types import DAYS_PER_YEAR, GROUPS, Floats, Regime
 
@@ -41,6 +40,8 @@ def rolling_sharpe_chart(run: RunTables) -> Chart | None:
     if len(curve) < SHARPE_WINDOW:
         return None
     sharpe, reach = rolling_sharpe(curve["r_ls_net"], SHARPE_WINDOW)
+    if not np.isfinite(sharpe).any():
+        return None
     return Chart(
         key="rolling-sharpe",
         title=f"Sharpe of the last {SHARPE_WINDOW} days",
@@ -84,9 +85,14 @@ def rolling_sharpe(returns: pd.Series[float], window: int) -> tuple[Floats, Floa
     return daily * DAYS_PER_YEAR**0.5, TWO_SIDED_95 * error * DAYS_PER_YEAR**0.5
 
 
-def feature_heat(run: RunTables) -> Heat:
-    """Return each group's z-score times its direction: blue speaks for majors."""
+def feature_heat(run: RunTables) -> Heat | None:
+    """Return each group's z-score times its direction: blue speaks for majors.
+
+    Null where no day has any.
+    """
     features = thinned(run.tables["features_wide"])
+    if features[[PRIMARY[group] for group in GROUPS]].isna().all(axis=None):
+        return None
     directions = run.manifest["config"]["regime"]["directions"]
     return Heat(
         key="features",
@@ -169,11 +175,12 @@ def sign_history_heat(run: RunTables) -> Heat | None:
     return Heat(
         key="sign-history",
         title=f"The same at {middle} days, half year by half year",
-        x=[f"from {str(start)[:10]}" for start in wide.columns],
+        x=[f"{pd.Timestamp(start):%b %Y}" for start in wide.columns],
         y=[str(name).replace("_", " ") for name in wide.index],
         values=wide.to_numpy(dtype=np.float64).tolist(),
         limit=0.5,
-        note="A sign that turns from one half year to the next is not one to rely on.",
+        note="Each column is named by its first month. A sign that turns from one half year to the "
+        "next is not one to rely on.",
         is_dated=False,
     )
 
@@ -211,6 +218,9 @@ def forward_return_chart(run: RunTables) -> Chart | None:
 
 def regime_attribution_chart(run: RunTables) -> Chart:
     """Return what each regime added to the result, part by part."""
+    # Imported here: with it comes scipy, which no mail needs.
+    from majors_alts_monitor.kpis import PARTS
+
     daily = run.tables["bt_daily_pnl"]
     totals = daily.groupby("regime")[list(PARTS)].sum()
     totals = totals.reindex([name.value for name in Regime if name.value in totals.index])

@@ -61,5 +61,22 @@ def regime_words(regime: Any) -> str:
     return str(regime).replace("RISK_ON", "RISK-ON").replace("_", " ").capitalize()
 
 
+def variant_words(variant: str) -> str:
+    """Return the name of a variant; an account size as a person writes it.
+
+    Examples
+    --------
+    >>> variant_words("1e+07 USD"), variant_words("x2"), variant_words("0 days")
+    ('10M USD', 'x2', '0 days')
+    """
+    amount, _, unit = variant.partition(" ")
+    if unit != "USD":
+        return variant
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if float(amount) >= size:
+            return f"{float(amount) / size:g}{letter} USD"
+    return f"{float(amount):g} USD"
+
+
 def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))

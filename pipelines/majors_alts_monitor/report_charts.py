@@ -24,6 +24,8 @@ from majors_alts_monitor.charts import (
     Heat,
     Series,
     Span,
+    at_most,
+    latest,
 )
 from majors_alts_monitor.evidence_charts import (
     basket_heat,
@@ -38,7 +40,8 @@ from majors_alts_monitor.evidence_charts import (
 )
 from majors_alts_monitor.formatting import regime_words
 from majors_alts_monitor.outputs import RunTables
-from majors_alts_monitor.types import GROUPS, Regime
+from majors_alts_monitor.robustness_charts import coverage_chart, robustness_charts
+from majors_alts_monitor.types import GROUPS, Floats, Regime
 
 REGIME_COLORS: Final = {
     Regime.STRONG_RISK_ON_ALTS: RED,
@@ -49,63 +52,97 @@ REGIME_COLORS: Final = {
     Regime.STRONG_RISK_ON_MAJORS: BLUE,
 }
 """BALANCED is left blank."""
+BENCHMARKS: Final = {
+    "BTC": ("btc", ORANGE),
+    "BTC and ETH": ("majors", PURPLE),
+    "ungated": ("ungated", GREEN),
+    "cash": ("cash", GREY),
+}
+"""Name to column of benchmarks.csv and colour."""
+MAIL_DAYS: Final = 182
+MOST_DAYS: Final = 2000
+"""Days a line of the page shows; of more, every second, third, .., so the file stays small."""
 
 
 def charts(run: RunTables) -> dict[str, list[Chart | Heat]]:
-    """Return every chart of the page by section; one without data is left out."""
+    """Return every chart of the page by section; one that would show nothing is left out.
+
+    Without a book in the range every line of book and result is flat: the page says so in words
+    and shows what else the money could have done.
+    """
+    held = run.tables["bt_daily_pnl"]["total_gross"].to_numpy(dtype=np.float64)
+    has_book = bool((held != 0).any())
     sections: dict[str, list[Chart | Heat | None]] = {
         "score": [score_chart(run), contribution_chart(run), feature_heat(run)],
-        "book": [exposure_chart(run), basket_heat(run), beta_chart(run), realised_beta_chart(run)],
-        "result": [
-            equity_chart(run),
-            drawdown_chart(run),
-            benchmark_chart(run),
-            rolling_sharpe_chart(run),
-            attribution_chart(run),
-            regime_attribution_chart(run),
-        ],
+        "book": _book_charts(run) if has_book else [],
+        "result": _result_charts(run) if has_book else [benchmark_chart(run)],
         "evidence": [
             rank_ic_heat(run),
             sign_history_heat(run),
             forward_return_chart(run),
             *calibration_charts(run),
         ],
-        "data": [universe_chart(run)],
+        "robustness": robustness_charts(run, has_book=has_book),
+        "data": [coverage_chart(run), universe_chart(run)],
     }
     return {
-        name: [chart for chart in found if chart is not None] for name, found in sections.items()
+        name: [at_most(chart, MOST_DAYS) for chart in found if chart is not None]
+        for name, found in sections.items()
     }
+
+
+def _book_charts(run: RunTables) -> list[Chart | Heat | None]:
+    return [exposure_chart(run), basket_heat(run), beta_chart(run), realised_beta_chart(run)]
+
+
+def _result_charts(run: RunTables) -> list[Chart | Heat | None]:
+    return [
+        equity_chart(run),
+        drawdown_chart(run),
+        benchmark_chart(run),
+        benchmark_drawdown_chart(run),
+        rolling_sharpe_chart(run),
+        attribution_chart(run),
+        regime_attribution_chart(run),
+    ]
 
 
 def mail_charts(run: RunTables) -> list[Chart]:
-    """Return the three charts of the mail."""
-    return [score_chart(run), equity_chart(run), exposure_chart(run)]
+    """Return the three charts of the mail: equity whole, score and book of the last half year."""
+    score = score_chart(run)
+    shown = [latest(score, MAIL_DAYS)] if score is not None else []
+    return [*shown, equity_chart(run), latest(exposure_chart(run), MAIL_DAYS)]
 
 
-def score_chart(run: RunTables) -> Chart:
-    """Return the score with the regime behind it and the thresholds as lines."""
+def score_chart(run: RunTables) -> Chart | None:
+    """Return the score with the regime behind it, the thresholds as lines, gated days as marks.
+
+    Null where no day has a score.
+    """
     timeline = run.tables["regime_timeline"]
+    if timeline["score"].isna().all():
+        return None
     thresholds = run.manifest["config"]["regime"]["thresholds"]
-    gated = np.where(timeline["high_vol_gate"], timeline["score"], np.nan)
+    is_gated = timeline["high_vol_gate"].astype(bool)
+    gated = np.where(is_gated, timeline["score"], np.nan)
+    marks = [Series("gate: no new risk", gated.tolist(), RED, "marker")] if is_gated.any() else []
     return Chart(
         key="score",
         title="Regime score; positive favours majors",
         x=days_of(timeline),
-        series=[
-            Series("score", timeline["score"].tolist(), BLUE),
-            Series("gated days", gated.tolist(), RED),
-        ],
+        series=[Series("score", timeline["score"].tolist(), BLUE), *marks],
         y_title="z-score units",
         spans=regime_spans(timeline),
         levels=dict(thresholds),
-        note="Shaded: the regime in force. Dotted: thresholds.",
+        note="Shaded: the regime in force, balanced is blank. Dotted: thresholds. Marked: days on "
+        "which the high-volatility gate let no risk be added.",
     )
 
 
 def contribution_chart(run: RunTables) -> Chart | None:
     """Return what each group adds to the score, stacked."""
     contributions = run.tables.get("score_contributions")
-    if contributions is None:
+    if contributions is None or contributions[list(GROUPS)].isna().all(axis=None):
         return None
     return Chart(
         key="contributions",
@@ -155,12 +192,6 @@ def benchmark_chart(run: RunTables) -> Chart | None:
     table = run.tables.get("benchmarks")
     if table is None:
         return None
-    lines = {
-        "BTC": ("btc", ORANGE),
-        "BTC and ETH": ("majors", PURPLE),
-        "ungated": ("ungated", GREEN),
-        "cash": ("cash", GREY),
-    }
     strategy = run.tables["bt_equity_curve"]["equity"].tolist()
     return Chart(
         key="benchmarks",
@@ -170,7 +201,7 @@ def benchmark_chart(run: RunTables) -> Chart | None:
             Series("strategy", strategy, BLUE),
             *(
                 Series(name, table[column].tolist(), color, is_dashed=True)
-                for name, (column, color) in lines.items()
+                for name, (column, color) in BENCHMARKS.items()
             ),
         ],
         y_title="start = 1",
@@ -189,7 +220,34 @@ def drawdown_chart(run: RunTables) -> Chart:
         series=[Series("drawdown", curve["drawdown"].tolist(), RED, "area")],
         y_title="of the highest equity",
         is_percent=True,
+        spans=regime_spans(run.tables["regime_timeline"]),
     )
+
+
+def benchmark_drawdown_chart(run: RunTables) -> Chart | None:
+    """Return the fall from the highest equity so far, beside that of the benchmarks."""
+    table = run.tables.get("benchmarks")
+    if table is None:
+        return None
+    own = run.tables["bt_equity_curve"]["drawdown"].tolist()
+    falls = [
+        Series(name, _drawdown(table[column]).tolist(), color, is_dashed=True)
+        for name, (column, color) in BENCHMARKS.items()
+        if column != "cash"
+    ]
+    return Chart(
+        key="benchmark-drawdowns",
+        title="Drawdown against doing something simpler",
+        x=days_of(table),
+        series=[Series("strategy", own, BLUE), *falls],
+        y_title="of the highest equity",
+        is_percent=True,
+    )
+
+
+def _drawdown(equity: pd.Series[float]) -> Floats:
+    values = equity.to_numpy(dtype=np.float64)
+    return values / np.maximum(np.maximum.accumulate(values), 1.0) - 1.0
 
 
 def attribution_chart(run: RunTables) -> Chart:
@@ -277,10 +335,12 @@ def realised_beta_chart(run: RunTables) -> Chart | None:
     )
 
 
-def universe_chart(run: RunTables) -> Chart:
-    """Return how many alts were eligible each day."""
+def universe_chart(run: RunTables) -> Chart | None:
+    """Return how many alts were eligible each day; null where none ever was."""
     universe = run.tables["universe"]
     eligible = universe[universe["is_eligible"]].groupby("date").size()
+    if eligible.empty:
+        return None
     return Chart(
         key="universe",
         title="Eligible alts",

@@ -16,6 +16,7 @@ from majors_alts_monitor.long_short import long_short_return
 from majors_alts_monitor.neutrality import WINDOW_DAYS, rolling_betas
 from majors_alts_monitor.regime import Timeline
 from majors_alts_monitor.regime_evaluation import Evaluation, Settings, evaluate
+from majors_alts_monitor.robustness import neighbours, placebo_table, robustness
 from majors_alts_monitor.strategy import Strategy
 from majors_alts_monitor.types import MAJORS, Market
 
@@ -45,12 +46,13 @@ def report_tables(
     -------
     dict of DataFrame
         score_contributions, benchmarks, realised_betas, rank_ic, regime_forward_returns,
-        regime_dwell, gate_value.
+        regime_dwell, gate_value, placebo, robustness; neighbours where thresholds cut regimes.
     """
     days = pd.DatetimeIndex(daily.index)
     earned = long_short_return(strategy.market)
     judged = evaluation(strategy.timeline, strategy.features.loc[days], earned, config, seed)
-    return {
+    around = neighbours(strategy, earned, config, days, switch_cost(config))
+    return ({} if around is None else {"neighbours": around}) | {
         "score_contributions": _dated(strategy.timeline.contributions.loc[days]),
         "benchmarks": benchmarks(strategy.market, earned, days),
         "realised_betas": realised_betas(strategy.market, daily["r_ls_net"]),
@@ -58,6 +60,8 @@ def report_tables(
         "regime_forward_returns": judged.by_regime,
         "regime_dwell": judged.dwell,
         "gate_value": gate_value(judged, switch_cost(config)),
+        "placebo": placebo_table(judged.placebo),
+        "robustness": robustness(strategy, config, days),
     }
 
 

@@ -28,11 +28,7 @@ import pandas as pd
 from majors_alts_monitor import metrics
 from majors_alts_monitor.charts import Chart
 from majors_alts_monitor.config import MonitorConfig
-from majors_alts_monitor.run import Prepared, prepare
-from majors_alts_monitor.strategy import Strategy
-from majors_alts_monitor.studies.capacity import days_to_exit, volume_behind
-from majors_alts_monitor.studies.funding_shortcut import last_rate_times_three
-from majors_alts_monitor.studies.replay import (
+from majors_alts_monitor.retrade import (
     Trades,
     gapped,
     replay,
@@ -41,6 +37,11 @@ from majors_alts_monitor.studies.replay import (
     without_shorts,
     worst_squeezes,
 )
+from majors_alts_monitor.robustness import ACCOUNTS_USD, COST_FACTORS, LAGS, dearer
+from majors_alts_monitor.run import Prepared, prepare
+from majors_alts_monitor.strategy import Strategy
+from majors_alts_monitor.studies.capacity import days_to_exit, volume_behind
+from majors_alts_monitor.studies.funding_shortcut import last_rate_times_three
 from majors_alts_monitor.studies.risk_management import risk_members
 from majors_alts_monitor.studies.study import FIGURES, ask, publish, say
 from majors_alts_monitor.studies.variants import (
@@ -55,9 +56,6 @@ from majors_alts_monitor.types import Floats, Market
 from majors_alts_monitor.walk import average_daily_volume, cost_terms, market_tape, walk
 from pipeline_kit.cli import run_command
 
-LAGS: Final = (0, 1, 2, 3)
-COST_FACTORS: Final = (0.0, 0.5, 1.0, 2.0, 3.0)
-ACCOUNTS_USD: Final = (1e5, 1e6, 1e7, 1e8, 1e9)
 N_STRESS_DAYS: Final = 3
 SPIKE_DAYS: Final = 3
 SPIKE: Final = 20.0
@@ -123,19 +121,6 @@ def cost_part(base: Prepared) -> Part:
         "Fees and slippage, times",
         [try_config(base, f"x{factor:g}", dearer(config, factor)) for factor in COST_FACTORS],
     )
-
-
-def dearer(config: MonitorConfig, factor: float) -> MonitorConfig:
-    """Return the configuration with every fee, slippage and impact times ``factor``.
-
-    Examples
-    --------
-    >>> from majors_alts_monitor.config import load_config
-    >>> dearer(load_config(), 2.0).costs.fee_bps
-    10.0
-    """
-    names = ("maker_fee_bps", "taker_fee_bps", "slippage_bps", "impact_coefficient")
-    return _with(config, "costs", **{n: getattr(config.costs, n) * factor for n in names})
 
 
 def capacity_part(base: Prepared) -> Part:

@@ -4,7 +4,17 @@ import json
 
 import numpy as np
 
-from majors_alts_monitor.charts import BLUE, Chart, Heat, Series, Span, to_json, to_plotly, to_png
+from majors_alts_monitor.charts import (
+    BLUE,
+    Chart,
+    Heat,
+    Series,
+    Span,
+    at_most,
+    to_json,
+    to_plotly,
+)
+from majors_alts_monitor.static_charts import to_png
 
 DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
 
@@ -60,3 +70,26 @@ def test_the_png_is_the_same_bytes_twice_and_changes_with_the_numbers():
     assert first[:8] == b"\x89PNG\r\n\x1a\n"
     other = chart(series=[Series("s", np.array([1.0, 2.0, 9.0]), BLUE, "marker")])
     assert to_png(other) != first
+
+
+def test_names_are_broken_not_turned_and_never_too_many():
+    axis = to_plotly(chart(is_dated=False, x=["Weak risk-on alts", "b", "c"]))["layout"]["xaxis"]
+    assert axis["ticktext"][0] == "Weak<br>risk-on<br>alts"
+    many = to_plotly(chart(is_dated=False, x=[str(i) for i in range(24)]))["layout"]["xaxis"]
+    assert len(many["ticktext"]) <= 10
+
+
+def test_every_level_is_named_on_the_page():
+    layout = to_plotly(chart(levels={"strong_high": 1.5}))["layout"]
+    assert [note["text"] for note in layout["annotations"]] == ["strong high"]
+    assert layout["annotations"][0]["y"] == layout["shapes"][0]["y0"] == 1.5
+
+
+def test_a_long_history_is_thinned_with_its_bands_and_says_so():
+    n = 5001
+    days = [str(day) for day in np.arange(n).astype("datetime64[D]")]
+    values = list(range(n))
+    thin = at_most(chart(x=days, series=[Series("s", values, BLUE, low=values, high=values)]), 2000)
+    assert len(thin.x) == len(thin.series[0].low) == 1667
+    assert (thin.x[-1], thin.series[0].values[-1]) == (days[-1], n - 1)
+    assert "every 3 days" in thin.note

@@ -61,8 +61,15 @@ def test_the_subject_tells_the_story():
     run = make_run()
     signal = {**run.signal, "score": 0.5, "regime": "WEAK_RISK_ON_MAJORS"}
     calm = replace(run, signal=signal)
-    assert subject(calm, []) == ("[OK] 2024-04-29 Weak risk-on majors +0.50 rebalance, gross 40%")
+    assert subject(calm, []) == (
+        "[OK] 2024-04-29 Weak risk-on majors (was Balanced) +0.50 rebalance, gross 40%"
+    )
+    held = {**signal, "previous_regime": signal["regime"], "action": "hold"}
+    assert subject(replace(calm, signal=held), ["x"]) == (
+        "[WARN] 2024-04-29 Weak risk-on majors +0.50 hold, gross 40% (1 warning)"
+    )
     worried = replace(calm, manifest={**run.manifest, "is_synthetic": True})
     assert subject(worried, ["x"]).startswith("[WARN] SYNTHETIC ")
     stale = replace(calm, signal={**signal, "data_status": "stale"})
     assert subject(stale, []).startswith("[WARN]")
+    assert subject(stale, []).endswith("data stale")

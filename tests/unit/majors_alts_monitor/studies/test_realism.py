@@ -7,10 +7,7 @@ import pytest
 from majors_alts_monitor.books import propose_books
 from majors_alts_monitor.config import load_config
 from majors_alts_monitor.engine import Tape, Terms
-from majors_alts_monitor.strategy import Strategy
-from majors_alts_monitor.studies.capacity import days_to_exit, volume_behind
-from majors_alts_monitor.studies.realism import always, dearer, half_each, plain_figures
-from majors_alts_monitor.studies.replay import (
+from majors_alts_monitor.retrade import (
     gapped,
     replay,
     trades_of,
@@ -18,6 +15,9 @@ from majors_alts_monitor.studies.replay import (
     without_shorts,
     worst_squeezes,
 )
+from majors_alts_monitor.strategy import Strategy
+from majors_alts_monitor.studies.capacity import days_to_exit, volume_behind
+from majors_alts_monitor.studies.realism import always, dearer, half_each, plain_figures
 from majors_alts_monitor.types import Regime
 from majors_alts_monitor.walk import Signals, cost_terms, market_tape, walk
 from tests.fixtures.markets import simulated_market
