@@ -32,6 +32,7 @@ from majors_alts_monitor.data_io import (
 )
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.kpis import kpis, regime_metrics
+from majors_alts_monitor.lake_health import lake_health
 from majors_alts_monitor.ledger import record
 from majors_alts_monitor.metrics import sharpe_per_period
 from majors_alts_monitor.outputs import RunTables
@@ -301,6 +302,7 @@ def _tables(prepared: Prepared, reported: Reported) -> dict[str, pd.DataFrame]:
     seed = seeds(request.config, prepared.run_id)["bootstrap"]
     tables |= report_tables(strategy, reported.daily, request.config, seed)
     return tables | {
+        "data_health": lake_health(prepared.lake.tables, request.end),
         "regime_timeline": timeline.rename_axis("date").reset_index(),
         "features_wide": features.rename_axis("date").reset_index(),
         "universe": read_universe(prepared.warehouse, request.start, request.end),
