@@ -42,6 +42,7 @@ def commands():
     for document in DOCUMENTS:
         for match in CODE.finditer(document.read_text("utf-8")):
             text = match["line"] or match["span"] or match["bare"]
+            text = re.sub(r"<[^>]+>", "X", text)
             text = text.split("#")[0].split("|")[0].split("&&")[0].strip()
             if re.match(r"(?:LAKE=\S+ )?make [a-z]", text) or re.search(r"python -m [a-z]", text):
                 found.append((document, text))
