@@ -29,9 +29,10 @@ def counts():
     """Return the line of numbers in the summary, as it should be."""
     models = list((ROOT / "dbt_project" / "models").rglob("*.sql"))
     marts = [path for path in models if path.parent.name == "marts"]
+    values = leaves(effective_values(load_config()))
     return (
         f"{len(FEATURES)} features in {len(GROUPS)} groups, from {len(models)} dbt models of which "
-        f"{len(marts)} are marts; {leaves(effective_values(load_config()))} values of configuration."
+        f"{len(marts)} are marts; {values} values of configuration."
     )
 
 
