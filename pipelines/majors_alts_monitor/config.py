@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -68,6 +68,22 @@ class AltSelectionConfig(Frozen):
         return self
 
 
+class RichObjectiveConfig(Frozen):
+    """Trades the neutral book off against what it costs to get there; see ``rich_objective``."""
+
+    enabled: bool
+    horizon_days: Positive
+    """Risk and funding are counted over so many days, trading once."""
+    risk_aversion: Positive
+    """Of NAV lost per unit of variance."""
+    impact_coefficient: NonNegative
+    """Y of the square-root law in the objective; what trades pay is ``costs``' affair."""
+    max_participation: Positive
+    """Largest trade, of a day's volume."""
+    max_adv_share: Positive
+    """Largest position, of a day's volume."""
+
+
 class UniverseConfig(Frozen):
     """Who may be traded, and the limits of the book."""
 
@@ -87,6 +103,8 @@ class UniverseConfig(Frozen):
     min_names: Annotated[int, Field(ge=1)]
     neutrality_mode: Literal["beta_neutral", "dollar_neutral"]
     alt_selection: AltSelectionConfig
+    rich_objective: RichObjectiveConfig | None = None
+    """None: off, as in files older than the key."""
 
     @model_validator(mode="after")
     def _majors_are_two(self) -> Self:
@@ -307,12 +325,22 @@ class BetaConfig(Frozen):
         return self
 
 
+class LotsConfig(Frozen):
+    """Whole lots beside the exact weights of the signal; no other result depends on them."""
+
+    enabled: bool
+    min_order_usd: Positive
+    """The venue's smallest order."""
+
+
 class ExecutionConfig(Frozen):
     """When and on what basis orders are filled."""
 
     lag_days: Annotated[int, Field(ge=0, le=30)]
     sizing_basis: Literal["pre_cost", "post_cost"]
     account_usd: Positive
+    lots: LotsConfig | None = None
+    """None: off, as in files older than the key."""
 
 
 def _none_is_off(value: Any) -> Any:
@@ -565,7 +593,7 @@ def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys: list[str] = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys.extend(_known_keys(inner, f"{prefix}{name}."))
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                keys.extend(_known_keys(inner, f"{prefix}{name}."))
     return keys

@@ -1,7 +1,8 @@
 """Trade a neutral book off against what it costs to get there: turnover, impact, funding, limits.
 
-Data flow: ``neutral book, book held -> enrich_book -> RichBook``. The daily path does not use it:
-it follows the closed form of ``hedge``. ``studies.hedge_objectives`` compares the two.
+Data flow: ``neutral book, book held -> enrich_book -> RichBook``. Off by default: targets are then
+the closed form of ``hedge``. ``universe.rich_objective`` switches it on for every rebalance, and
+``studies.hedge_objectives`` compares the two.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from majors_alts_monitor.config import UniverseConfig
-from majors_alts_monitor.types import BPS, Floats
+from majors_alts_monitor.basket import simple_returns
+from majors_alts_monitor.config import MonitorConfig, RichObjectiveConfig, UniverseConfig
+from majors_alts_monitor.types import BPS, Floats, Market
 
 TOLERANCE: Final = 1e-7
 """A side of a limit that the solver reaches this closely counts as reached, fraction of NAV."""
@@ -33,6 +35,8 @@ class RichTerms:
     """Y of the square-root law."""
     participation: float
     """Largest trade as a share of the asset's daily volume."""
+    adv_share: float = np.inf
+    """Largest position as a share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,82 @@ class RichBook:
     """Beta left over to BTC and ETH, shape (2,)."""
     is_solved: bool
     """False: the solver gave no answer within the limits, and the book held is kept."""
+
+
+def enrich_targets(
+    neutral: Floats,
+    held: Floats,
+    *,
+    scale: float,
+    market: Market,
+    row: int,
+    betas: Floats,
+    adv_usd: Floats,
+    sigma: Floats,
+    config: MonitorConfig,
+    objective: RichObjectiveConfig,
+) -> Floats:
+    """Return the targets of a rebalance after costs are weighed in, shape (n_assets,).
+
+    The neutral targets themselves where the solver finds no answer. Only assets held or wanted
+    enter the problem, so a column more in the market changes nothing.
+
+    Parameters
+    ----------
+    neutral, held : array of shape (n_assets,)
+        Scaled targets of the plain decision, and the book after the close; fractions of NAV.
+    scale : float
+        Position scale of the targets; caps of single ALTs shrink with it.
+    market : Market
+        Read up to ``row`` only.
+    row : int
+        The decision day.
+    betas : array of shape (n_assets, 2)
+        Of every asset held or wanted.
+    adv_usd, sigma : array of shape (n_assets,)
+        As known on the day; NaN: the asset's volume limits nothing and its impact counts 0.
+    config : MonitorConfig
+        Caps, costs, account and the window of the betas.
+    objective : RichObjectiveConfig
+        Weights and limits.
+    """
+    used = np.flatnonzero((neutral != 0) | (held != 0))
+    closes = market.closes_as_known(row, config.beta.lookback_days + 1)
+    returns = simple_returns(closes[:, used].T)
+    majors = simple_returns(closes[:, list(market.major_columns)].T)
+    is_joint = np.isfinite(majors).all(axis=0)
+    beside = returns[:, is_joint] - betas[used] @ majors[:, is_joint]
+    n_known = np.maximum(np.isfinite(beside).sum(axis=1), 1)
+    mean = np.nansum(beside, axis=1) / n_known
+    own = np.nansum((beside - mean[:, None]) ** 2, axis=1) / n_known
+    rates = np.nan_to_num(market.funding_rate_1d[row, used])
+    costs = config.costs
+    book = enrich_book(
+        neutral[used],
+        held[used],
+        betas=betas[used],
+        covariance=np.cov(majors[:, is_joint]),
+        own_variance=np.where(market.is_alt[used], own, 0.0),
+        funding_rate_1d=rates if costs.funding_enabled else np.zeros(used.size),
+        adv_usd=np.where(adv_usd[used] > 0, adv_usd[used], np.inf),
+        sigma=np.nan_to_num(sigma[used]),
+        account_usd=config.execution.account_usd,
+        universe=config.universe,
+        terms=RichTerms(
+            horizon_days=objective.horizon_days,
+            risk_aversion=objective.risk_aversion,
+            cost_bps=costs.fee_bps + costs.slippage_bps,
+            impact_coefficient=objective.impact_coefficient,
+            participation=objective.max_participation,
+            adv_share=objective.max_adv_share,
+        ),
+        scale=scale,
+    )
+    if not book.is_solved:
+        return neutral
+    targets = np.zeros(neutral.shape)
+    targets[used] = book.weights
+    return targets
 
 
 def enrich_book(
@@ -60,6 +140,7 @@ def enrich_book(
     account_usd: float,
     universe: UniverseConfig,
     terms: RichTerms,
+    scale: float = 1.0,
 ) -> RichBook:
     r"""Return the book that is best after costs, near the neutral one.
 
@@ -68,8 +149,9 @@ def enrich_book(
               + \sum_i Y \sigma_i \sqrt{\tfrac{NAV}{ADV_i}} |w_i - p_i|^{3/2} + h \sum_i f_i w_i
 
     with :math:`n` the neutral book, :math:`p` the one held and :math:`h` the horizon, within the
-    caps of the universe, on the same side as in the neutral book (an asset that left it may only
-    shrink), and with :math:`|w_i - p_i|` at most a share of the asset's volume.
+    caps of the universe and the gross of the neutral book, on the same side as in it (an asset that
+    left it may only shrink), and with :math:`|w_i - p_i|` and :math:`|w_i|` at most shares of the
+    asset's volume. A cap that the largest trade cannot reach from the book held is neared.
 
     Parameters
     ----------
@@ -91,6 +173,8 @@ def enrich_book(
         Caps.
     terms : RichTerms
         What the terms weigh.
+    scale : float
+        Of the neutral book; the cap of a single ALT shrinks with it.
 
     References
     ----------
@@ -99,7 +183,13 @@ def enrich_book(
     """
     import cvxpy as cp  # takes seconds; only studies need it
 
-    low, high = _sides(neutral, held, universe)
+    reach = np.maximum(terms.participation * adv_usd / account_usd, 0.0)
+    most = terms.adv_share * adv_usd / account_usd
+    low, high = _sides(neutral, held, universe, scale, most, reach)
+    gross = max(
+        min(float(np.abs(neutral).sum()), universe.gross_cap),
+        float(np.maximum(np.abs(held) - reach, 0.0).sum()),
+    )
     w = cp.Variable(len(neutral))
     trade = cp.abs(w - held)
     root = np.linalg.cholesky(covariance + 1e-12 * np.trace(covariance) * np.eye(2))
@@ -110,9 +200,10 @@ def enrich_book(
     if terms.impact_coefficient > 0:
         price = terms.impact_coefficient * sigma * np.sqrt(account_usd / adv_usd)
         cost += price @ cp.power(trade, 1.5)
-    limits = [w >= low, w <= high, cp.norm1(w) <= universe.gross_cap]
-    if np.isfinite(terms.participation):
-        limits.append(trade <= terms.participation * adv_usd / account_usd)
+    limits = [w >= low, w <= high, cp.norm1(w) <= gross]
+    is_limited = np.isfinite(reach)
+    if is_limited.any():
+        limits.append(trade[is_limited] <= reach[is_limited])
     # In basis points, so that the solver's tolerances fit the size of the numbers.
     problem = cp.Problem(cp.Minimize(cost / BPS), limits)
     with warnings.catch_warnings():
@@ -126,10 +217,18 @@ def enrich_book(
     return RichBook(weights, weights @ betas, is_solved=True)
 
 
-def _sides(neutral: Floats, held: Floats, universe: UniverseConfig) -> tuple[Floats, Floats]:
+def _sides(
+    neutral: Floats,
+    held: Floats,
+    universe: UniverseConfig,
+    scale: float,
+    most: Floats,
+    reach: Floats,
+) -> tuple[Floats, Floats]:
     """Return the lowest and highest weight of each asset."""
-    name_cap = universe.per_name_cap * universe.alt_gross
     is_short, is_long = neutral < 0, neutral > 0
+    name_cap = np.minimum(universe.per_name_cap * universe.alt_gross * scale, most)
+    major_cap = np.minimum(universe.major_cap, most)
     low = np.where(is_short, -name_cap, np.where(is_long, 0.0, np.minimum(held, 0.0)))
-    high = np.where(is_long, universe.major_cap, np.where(is_short, 0.0, np.maximum(held, 0.0)))
-    return low, high
+    high = np.where(is_long, major_cap, np.where(is_short, 0.0, np.maximum(held, 0.0)))
+    return np.minimum(low, held + reach), np.maximum(high, held - reach)

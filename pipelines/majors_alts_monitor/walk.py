@@ -40,6 +40,7 @@ from majors_alts_monitor.engine import (
     Terms,
     daily_frame,
 )
+from majors_alts_monitor.rich_objective import enrich_targets
 from majors_alts_monitor.types import Bools, Floats, Market, Regime
 
 ADV_DAYS: Final = 30
@@ -247,6 +248,10 @@ class _Walker:
         self._betas[list(market.major_columns)] = np.eye(2)
         if carried:
             self._betas = carried.betas
+        rich = config.universe.rich_objective
+        self._rich = rich if rich is not None and rich.enabled else None
+        self._adv_usd = average_daily_volume(market) if self._rich else None
+        self._sigma = daily_volatility(market) if self._rich else None
 
     def carried(self) -> Carried:
         """Return what the day after the last one run starts from."""
@@ -258,7 +263,7 @@ class _Walker:
         outlook = self._outlook(row)
         if self._lag == 0:
             # The diagnostic without a lag decides at the close and fills at the same close.
-            decision = decide(outlook, self._settled_without_trading(row, before), self._config)
+            decision = self._decide(outlook, self._settled_without_trading(row, before))
             before = remember(before, decision, outlook)
         due = [d for d in before.pending if d.row + self._lag == row]
         trade = due[0] if due else None
@@ -270,10 +275,31 @@ class _Walker:
             self._adopt_betas(trade)
         after = _after_close(before, row, trade, self._book, self._config)
         if self._lag > 0:
-            decision = decide(outlook, after, self._config)
+            decision = self._decide(outlook, after)
             after = remember(after, decision, outlook)
         self._state = after
         return self._leave(before, after, decision, trade, held_betas)
+
+    def _decide(self, outlook: Outlook, state: State) -> Decision:
+        """Return the day's decision; a rebalance minds its costs when the configuration says so."""
+        decision = decide(outlook, state, self._config)
+        is_new_book = decision.action is Action.REBALANCE and decision.reason != "take_profit"
+        if self._rich is None or self._adv_usd is None or self._sigma is None or not is_new_book:
+            return decision
+        fresh = self._books.betas[outlook.row]
+        targets = enrich_targets(
+            decision.targets,
+            state.weights,
+            scale=decision.position_scale,
+            market=self._market,
+            row=outlook.row,
+            betas=np.where(np.isnan(fresh), self._betas, fresh),
+            adv_usd=self._adv_usd[outlook.row],
+            sigma=self._sigma[outlook.row],
+            config=self._config,
+            objective=self._rich,
+        )
+        return replace(decision, targets=targets)
 
     def _leave(
         self,

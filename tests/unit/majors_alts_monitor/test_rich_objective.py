@@ -103,11 +103,32 @@ def test_caps_hold():
     assert np.abs(book.weights).sum() <= UNIVERSE.gross_cap + 1e-6
 
 
-def test_limits_that_cannot_hold_keep_the_book_held_and_say_so():
+def test_a_cap_out_of_reach_is_neared_by_the_largest_trade():
     held = NEUTRAL.copy()
     held[3] = -0.4
 
-    book = enriched(with_terms(participation=0.0001), held=held)
+    # 1 % of 10m USD is .1 of a million: from -.4 towards the cap of -.05 it gets to -.3.
+    book = enriched(with_terms(participation=0.01), held=held)
 
-    assert not book.is_solved
-    np.testing.assert_array_equal(book.weights, held)
+    assert book.is_solved
+    assert book.weights[3] == pytest.approx(-0.3, abs=1e-6)
+
+
+def test_no_position_exceeds_its_share_of_volume():
+    thin = np.full(12, 1e9)
+    thin[4] = 1e5
+
+    # A tenth of 100,000 USD is .01 of a million.
+    book = enriched(with_terms(adv_share=0.1), adv_usd=thin)
+
+    assert book.weights[4] == pytest.approx(-0.01, abs=1e-6)
+
+
+def test_cap_of_a_name_shrinks_with_the_scale_and_gross_stays_that_of_the_neutral_book():
+    rates = np.zeros(12)
+    rates[2:] = 0.05
+
+    book = enriched(FREE, neutral=NEUTRAL / 2, funding_rate_1d=rates, scale=0.5)
+
+    assert book.weights.min() >= -UNIVERSE.per_name_cap * UNIVERSE.alt_gross * 0.5 - 1e-9
+    assert np.abs(book.weights).sum() <= np.abs(NEUTRAL).sum() / 2 + 1e-6

@@ -130,6 +130,28 @@ def test_a_shorter_history_of_the_same_market_decides_the_same(market, books):
         np.testing.assert_array_equal(live.decisions[-1].targets, whole.decisions[end].targets)
 
 
+def test_the_rich_objective_trades_less_within_the_same_caps(market, books):
+    rich = config("universe.rich_objective.enabled=true", "execution.account_usd=1e4")
+    plain_path, path = (walk(market, switching(), books, c) for c in (config(), rich))
+
+    names = ["alt_turnover", "major_turnover"]
+    assert 0 < path.daily[names].sum().sum() < plain_path.daily[names].sum().sum()
+    caps = rich.universe
+    for decision in path.decisions:
+        if decision.action is Action.REBALANCE:
+            assert np.abs(decision.targets).sum() <= caps.gross_cap + 1e-6
+            assert decision.targets.max() <= caps.major_cap + 1e-6
+            name_cap = caps.per_name_cap * caps.alt_gross * decision.position_scale
+            assert decision.targets.min() >= -name_cap - 1e-6
+    # A market that ends earlier decides the same, to the bit.
+    early = switching()
+    rows = ("score", "is_gated", "high", "strong_high")
+    lived = Signals(early.regime[:121], *(getattr(early, name)[:121] for name in rows))
+    shorter = walk(market.until(120), lived, books, rich)
+    for left, right in zip(shorter.decisions, path.decisions, strict=False):
+        assert left.targets.tobytes() == right.targets.tobytes()
+
+
 def test_an_exit_that_meets_a_flat_book_is_no_event(market, books):
     # The regime is BALANCED throughout; a jump of the score triggers an exit of nothing.
     path = walk(market, signals([BALANCED] * N_DAYS, [0.0] * 100 + [0.4] * 60), books, config())
