@@ -169,7 +169,9 @@ def unit_of(name: str, data_type: str, meaning: str) -> str:
     if name.startswith("count_"):
         return "number"
     pairs = (line.split(": ") for line in UNITS)
-    return next((unit for words, unit in pairs if words in meaning.lower()), "")
+    # What follows "Raw:" is the vendor's field, in the vendor's unit.
+    ours = meaning.split("Raw:")[0].lower()
+    return next((unit for words, unit in pairs if words in ours), "")
 
 
 def _table(model: Mapping[str, Any], layer: str, blocks: Mapping[str, str]) -> Table:
