@@ -74,7 +74,13 @@ with DAG(
         listed = [{"sweep_id": planned["sweep_id"], "number": number} for number, _ in members]
         return [] if planned["params"]["dry_run"] else listed
 
-    @task(map_index_template="{{ member_name }}", pool="backtests", max_active_tis_per_dagrun=16)
+    # Workers without lake, ledger and vendor keys take this queue only: ADR 0009.
+    @task(
+        map_index_template="{{ member_name }}",
+        pool="backtests",
+        queue="members",
+        max_active_tis_per_dagrun=16,
+    )
     def member(sweep_id: str, number: int) -> None:
         """``python -m majors_alts_monitor.run`` with the member's configuration."""
         from majors_alts_monitor.backfill import run_planned

@@ -33,10 +33,18 @@ from majors_alts_monitor.sweep import (
     PAGE,
     Sweep,
     collect,
+    count_members,
     expand,
     member_request,
     plan_sweep,
     run_member,
+)
+from majors_alts_monitor.sweep_exchange import (
+    PLAN,
+    fetch_members,
+    fetch_plan,
+    offer_plan,
+    publish_member,
 )
 from pipeline_kit import atomic, paths
 from pipeline_kit.bucket import Bucket
@@ -160,7 +168,7 @@ def plan_backfill(values: Mapping[str, Any]) -> dict[str, Any]:
         run_id = run_id_of(request, lake)
         is_finished = outputs.is_run_of(folder / "members" / member.name, run_id)
         members.append({"name": member.name, "run_id": run_id, "is_finished": is_finished})
-    n_days = (params.end - params.start).days + 1
+    n_days, bucket = (params.end - params.start).days + 1, Bucket()
     plan = {
         "sweep_id": sweep.sweep_id,
         "inputs": inputs,
@@ -169,11 +177,11 @@ def plan_backfill(values: Mapping[str, Any]) -> dict[str, Any]:
         "n_members": len(members),
         "n_to_run": sum(not member["is_finished"] for member in members),
         "member_days": len(members) * n_days,
-        "bucket": Bucket().locate(bucket_key(sweep.sweep_id)),
+        "bucket": bucket.locate(bucket_key(sweep.sweep_id)),
     }
-    atomic.write_text(
-        folder / ("dry_run.json" if params.dry_run else "plan.json"), readable_json(plan)
-    )
+    atomic.write_text(folder / ("dry_run.json" if params.dry_run else PLAN), readable_json(plan))
+    if bucket.is_shared and not params.dry_run:
+        offer_plan(bucket, bucket_key(sweep.sweep_id), folder)
     return plan
 
 
@@ -191,24 +199,33 @@ def describe_backfill(plan: Mapping[str, Any]) -> list[str]:
 
 
 def run_planned(sweep_id: str, number: int) -> str:
-    """Run one member of a planned sweep unless it is finished, and return its name."""
+    """Run one member of a planned sweep unless it is finished, and return its name.
+
+    A worker that shares no disk with the planner gets plan and lake from the bucket, and the
+    member goes there at once.
+    """
+    bucket, key = Bucket(), bucket_key(sweep_id)
+    fetch_plan(bucket, key, sweep_folder(sweep_id))
     sweep, folder = _planned(sweep_id)
-    run_member(sweep, number, folder)
-    return sweep.members[number].name
+    place = run_member(sweep, number, folder, is_counted=False)
+    if bucket.is_shared:
+        publish_member(bucket, f"{key}/members/{place.name}", place)
+    return place.name
 
 
 def collect_backfill(sweep_id: str) -> str:
     """Compare the members, publish the sweep, mail it if asked, and return its address."""
     sweep, folder = _planned(sweep_id)
-    plan = _plan(folder)
+    plan, bucket, key = _plan(folder), Bucket(), bucket_key(sweep_id)
+    fetch_members(bucket, key, folder, plan)
+    count_members(sweep, folder)
     board = collect(sweep, folder)
     verdict = json.loads((folder / OVERFITTING).read_text("utf-8"))
     (folder / "comparison.html").write_text(comparison_html(plan, board, verdict), "utf-8")
     (folder / "comparison.txt").write_text(comparison_text(plan, board, verdict), "utf-8")
-    bucket, key = Bucket(), bucket_key(sweep_id)
     for member in sweep.members:
-        bucket.put_folder(f"{key}/members/{member.name}", folder / "members" / member.name)
-    for name in (PAGE, OVERFITTING, "comparison.html", "comparison.txt", "plan.json", LEADERBOARD):
+        publish_member(bucket, f"{key}/members/{member.name}", folder / "members" / member.name)
+    for name in (PAGE, OVERFITTING, "comparison.html", "comparison.txt", PLAN, LEADERBOARD):
         bucket.put(f"{key}/{name}", (folder / name).read_bytes())
     write_index(bucket)
     _mail(plan, folder)
@@ -277,7 +294,7 @@ def _planned(sweep_id: str) -> tuple[Sweep, Path]:
 
 def _plan(folder: Path) -> dict[str, Any]:
     try:
-        plan: dict[str, Any] = json.loads((folder / "plan.json").read_text("utf-8"))
+        plan: dict[str, Any] = json.loads((folder / PLAN).read_text("utf-8"))
     except OSError as e:
         raise ConfigError(f"{folder}: no plan; run the task plan first") from e
     return plan

@@ -110,6 +110,15 @@ def _sharpe_figures(
         "sharpe_ci_low": low,
         "sharpe_ci_high": high,
         "psr": metrics.psr(per_period, 0.0, len(r), skew, kurtosis),
+        **trial_figures(r, trials),
+    }
+
+
+def trial_figures(r: Floats, trials: Trials) -> dict[str, Kpi]:
+    """Return the figures of daily net returns, shape (n_days,), that the trial count decides."""
+    per_period = metrics.sharpe_per_period(r)
+    skew, kurtosis = metrics.skewness(r), metrics.raw_kurtosis(r)
+    return {
         "deflated_sharpe": metrics.deflated_sharpe(
             per_period, len(r), skew, kurtosis, trials.variance, trials.n
         ),

@@ -111,6 +111,21 @@ def write_run(folder: Path, run: RunTables) -> dict[str, Any]:
     return manifest
 
 
+def amend_run(folder: Path, texts: Mapping[str, str]) -> None:
+    """Replace text files of a run, and their hashes in its manifest, whole or not at all."""
+    manifest = read_manifest(folder)
+    built = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.building")
+    shutil.copytree(folder, built)
+    try:
+        for name, text in texts.items():
+            (built / name).write_text(text, "utf-8")
+            manifest["outputs"][name] = sha256_file(built / name)
+        _write_json(built / MANIFEST, manifest)
+        publish_folder(built, folder)
+    finally:
+        shutil.rmtree(built, ignore_errors=True)
+
+
 def read_run(folder: Path) -> RunTables:
     """Return a run folder as it was written; CSV and Parquet become frames.
 

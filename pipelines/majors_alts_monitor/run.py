@@ -121,13 +121,16 @@ def request_of(flags: Any, command: str, start: date, end: date) -> Request:
     )
 
 
-def run_backtest(request: Request) -> Path:
-    """Run the backtest and return the folder it was written to."""
+def run_backtest(request: Request, *, is_counted: bool = True) -> Path:
+    """Run the backtest and return the folder it was written to.
+
+    One that is not counted yet says that it is the only trial; ``sweep.count_members`` mends that.
+    """
     clock = time.perf_counter()
     prepared = prepare(request)
     prepared_s = time.perf_counter() - clock
     reported = _report(prepared)
-    trials = record_trial(prepared, reported)
+    trials = record_trial(prepared, reported) if is_counted else Trials(1, 0.0)
     document = signal_document(prepared)
     run = RunTables(
         tables=_tables(prepared, reported),

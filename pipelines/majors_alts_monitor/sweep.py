@@ -1,15 +1,16 @@
 """Many backtests on one range and one lake, compared: what sweeps and studies are.
 
-Flow: ``plan_sweep -> run_member, one a task -> collect``. A member is an ordinary run folder, so
-everything that reads a run reads a member; a member that is already there is not run again. The
-comparison puts the deflated figures first, because the best of many is not what it looks like.
+Flow: ``plan_sweep -> run_member, one a task -> count_members -> collect``. A member is an ordinary
+run folder, so everything that reads a run reads a member; a member that is already there is not
+run again. The comparison puts the deflated figures first, because the best of many is not what it
+looks like.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +20,12 @@ import pandas as pd
 
 from majors_alts_monitor import comparison_page, outputs
 from majors_alts_monitor.config import MonitorConfig, effective_values, load_config
+from majors_alts_monitor.dashboard import render_dashboard
 from majors_alts_monitor.data_io import open_lake
 from majors_alts_monitor.errors import ConfigError
+from majors_alts_monitor.kpis import trial_figures
+from majors_alts_monitor.ledger import record
+from majors_alts_monitor.metrics import sharpe_per_period
 from majors_alts_monitor.run import Request, run_backtest, run_id_of
 from majors_alts_monitor.statistics import automatic_block, estimate_overfitting, superior_ability
 from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
@@ -137,13 +142,44 @@ def _member_name(settings: Sequence[str]) -> str:
     return f"{text[:MAX_NAME]}~{sha256_text(text)[:8]}"
 
 
-def run_member(sweep: Sweep, number: int, folder: Path) -> Path:
-    """Run one member into ``folder/members/NAME`` unless it is there, and return its folder."""
+def run_member(sweep: Sweep, number: int, folder: Path, *, is_counted: bool = True) -> Path:
+    """Run one member into ``folder/members/NAME`` unless it is there, and return its folder.
+
+    Members that run side by side are not counted; ``count_members`` does so once all are there.
+    """
     request = member_request(sweep, number, folder)
     destination = folder / "members" / sweep.members[number].name
     if outputs.is_run_of(destination, run_id_of(request, open_lake(sweep.lake))):
         return destination
-    return run_backtest(request)
+    return run_backtest(request, is_counted=is_counted)
+
+
+def count_members(sweep: Sweep, folder: Path) -> None:
+    """Enter the members in the trial ledger in their order, and put the count into each.
+
+    Which of several workers was faster thus changes no byte: every member has the figures it
+    would have if all had run one after the other.
+    """
+    for number, member in enumerate(sweep.members):
+        request = member_request(sweep, number, folder)
+        place = folder / "members" / member.name
+        run = outputs.read_run(place)
+        inputs = {name: entry["sha256"] for name, entry in run.manifest["inputs"].items()}
+        returns = run.tables["bt_equity_curve"]["r_ls_net"].to_numpy(dtype=np.float64)
+        trials = record(
+            run.manifest["run_id"],
+            command=canonical_json(request.words),
+            inputs_id=sha256_text(canonical_json(inputs)),
+            sharpe=sharpe_per_period(returns),
+            n_days=len(returns),
+        )
+        kpis = {**run.kpis, **outputs.plain(trial_figures(returns, trials))}
+        if kpis == run.kpis:
+            continue
+        # The page shows the configuration in its own order, which sorted JSON does not keep.
+        shown = {**run.manifest, "config": effective_values(member.config)}
+        page = render_dashboard(replace(run, kpis=kpis, manifest=shown))
+        outputs.amend_run(place, {"kpis.json": readable_json(kpis), "dashboard.html": page})
 
 
 def member_request(sweep: Sweep, number: int, folder: Path) -> Request:

@@ -50,6 +50,11 @@ class Bucket:
         root = self.uri.removeprefix("file://") if self._is_local else self.uri
         self._root: Any = Path(root).resolve() if self._is_local else UPath(self.uri)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether machines that share no disk can reach it."""
+        return not self._is_local
+
     def locate(self, key: str) -> str:
         """Return the address of ``key`` for a person to open."""
         return str(self._path(key))
