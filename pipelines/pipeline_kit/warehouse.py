@@ -2,7 +2,7 @@
 
 Data flow: ``lake files -> views in schema lake -> dbt build -> destination -> current.duckdb``.
 DuckDB has one writer, so every run builds a file of its own and only a finished one is renamed
-into place: ``docs/adr/0003-one-warehouse-file-per-run.md``.
+into place: ``docs/adr/0003-build-one-warehouse-file-per-input.md``.
 """
 
 from __future__ import annotations
