@@ -111,8 +111,17 @@ def _published(day: date, bucket: Bucket) -> dict[str, Any] | None:
 def _lineage(day: date, values: Mapping[str, Any], bucket: Bucket) -> str:
     run = read_manifest(day_folder(day) / "run")
     address = bucket.locate(bucket_key(day, run["run_id"]))
-    delivered_at = datetime.fromisoformat(values["delivered_at"])
-    events = run_events(run, "daily_signal", delivered_at, str(paths.lake_dir()), address)
+    signal = json.loads((day_folder(day) / "run" / "signals_today.json").read_text("utf-8"))
+    tags = {"asof": str(day), "run_id": run["run_id"]}
+    tags |= {name: signal[name] for name in ("regime", "data_status")}
+    events = run_events(
+        run,
+        "daily_signal",
+        datetime.fromisoformat(values["delivered_at"]),
+        lake=str(paths.lake_dir()),
+        address=address,
+        tags=tags,
+    )
     return "".join(f"{canonical_json(event)}\n" for event in events)
 
 

@@ -21,13 +21,20 @@ VERSION_FACET: Final = (
     "https://openlineage.io/spec/facets/1-0-1/DatasetVersionDatasetFacet.json"
     "#/$defs/DatasetVersionDatasetFacet"
 )
+TAGS_FACET: Final = "https://openlineage.io/spec/facets/1-0-0/TagsRunFacet.json#/$defs/TagsRunFacet"
 PRODUCER: Final = "https://majors-alts-monitor.invalid/lineage"
 """Names the program, as the specification asks; ``.invalid`` belongs to nobody."""
 NAMESPACE: Final = "majors_alts_monitor"
 
 
 def run_events(
-    manifest: Mapping[str, Any], job: str, ended_at: datetime, lake: str, address: str
+    manifest: Mapping[str, Any],
+    job: str,
+    ended_at: datetime,
+    *,
+    lake: str,
+    address: str,
+    tags: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Return the START and the COMPLETE event of a run.
 
@@ -43,6 +50,8 @@ def run_events(
         Where the input tables lie.
     address : str
         Where the outputs were published.
+    tags : mapping
+        What to find the run by, such as its day.
     """
     took = sum(float(seconds) for seconds in manifest["durations"].values())
     inputs = [
@@ -54,7 +63,10 @@ def run_events(
     about = {
         "producer": PRODUCER,
         "schemaURL": SCHEMA,
-        "run": {"runId": str(uuid5(NAMESPACE_URL, f"{PRODUCER}/{manifest['run_id']}"))},
+        "run": {
+            "runId": str(uuid5(NAMESPACE_URL, f"{PRODUCER}/{manifest['run_id']}")),
+            "facets": {"tags": _tags(tags)},
+        },
         "job": {"namespace": NAMESPACE, "name": job},
         "inputs": inputs,
     }
@@ -67,6 +79,11 @@ def run_events(
 def _dataset(namespace: str, name: str, sha256: str) -> dict[str, Any]:
     facet = {"_producer": PRODUCER, "_schemaURL": VERSION_FACET, "datasetVersion": sha256}
     return {"namespace": namespace, "name": name, "facets": {"version": facet}}
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, Any]:
+    listed = [{"key": key, "value": value, "source": "USER"} for key, value in sorted(tags.items())]
+    return {"_producer": PRODUCER, "_schemaURL": TAGS_FACET, "tags": listed}
 
 
 def _time(instant: datetime) -> str:

@@ -22,7 +22,14 @@ EVENT_TYPES = {"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"}
 
 @pytest.fixture
 def events():
-    return run_events(MANIFEST, "daily_signal", ENDED, "/lake", "s3://b/runs/x")
+    return run_events(
+        MANIFEST,
+        "daily_signal",
+        ENDED,
+        lake="/lake",
+        address="s3://b/runs/x",
+        tags={"asof": "2024-07-19"},
+    )
 
 
 def test_every_event_has_the_fields_the_specification_requires(events):
@@ -34,10 +41,12 @@ def test_every_event_has_the_fields_the_specification_requires(events):
         assert str(uuid.UUID(event["run"]["runId"])) == event["run"]["runId"]
         assert event["job"]["namespace"]
         assert event["job"]["name"] == "daily_signal"
+        tags = event["run"]["facets"]["tags"]
+        assert tags["tags"] == [{"key": "asof", "value": "2024-07-19", "source": "USER"}]
         for dataset in [*event["inputs"], *event.get("outputs", [])]:
             assert dataset["namespace"]
             assert dataset["name"]
-            for facet in dataset["facets"].values():
+            for facet in [tags, *dataset["facets"].values()]:
                 assert facet["_producer"].startswith("https://")
                 assert facet["_schemaURL"].startswith("https://")
 
