@@ -170,22 +170,7 @@ def _heat_figure(heat: Heat) -> dict[str, Any]:
 
 def _chart_figure(chart: Chart) -> dict[str, Any]:
     traces = [trace for series in chart.series for trace in _traces(chart, series)]
-    shapes = [
-        {
-            "type": "rect",
-            "xref": "x",
-            "yref": "paper",
-            "x0": span.start,
-            "x1": span.end,
-            "y0": 0,
-            "y1": 1,
-            "fillcolor": span.color,
-            "opacity": SHADE,
-            "line": {"width": 0},
-            "layer": "below",
-        }
-        for span in chart.spans
-    ]
+    shapes = _shades(chart.spans)
     shapes += [
         {
             "type": "line",
@@ -249,6 +234,26 @@ def key_of(chart: Chart | Heat) -> list[tuple[str, str]]:
     """
     spans = () if isinstance(chart, Heat) else chart.spans
     return list(dict.fromkeys((span.label, span.color) for span in spans))
+
+
+def _shades(spans: Sequence[Span]) -> list[dict[str, Any]]:
+    """Return one shape a colour: hundreds of rectangles would make every change of range slow."""
+    paths: dict[str, str] = {}
+    for span in spans:
+        paths[span.color] = f"{paths.get(span.color, '')}M{span.start},0V1H{span.end}V0Z"
+    return [
+        {
+            "type": "path",
+            "xref": "x",
+            "yref": "paper",
+            "path": path,
+            "fillcolor": color,
+            "opacity": SHADE,
+            "line": {"width": 0},
+            "layer": "below",
+        }
+        for color, path in paths.items()
+    ]
 
 
 def _level_name(name: str, value: float) -> dict[str, Any]:
@@ -315,6 +320,8 @@ def _error_bars(series: Series) -> dict[str, Any]:
     return {
         "type": "data",
         "symmetric": False,
+        "color": GREY,
+        "thickness": 1.5,
         "array": drawn(high - middle),
         "arrayminus": drawn(middle - low),
     }

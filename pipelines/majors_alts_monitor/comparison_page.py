@@ -7,17 +7,34 @@ probability of overfitting stand first: the best of many is not what it looks li
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from majors_alts_monitor.charts import BLUE, GREY, PALETTE, Chart, Heat, Series
+from majors_alts_monitor.charts import (
+    BLUE,
+    GREY,
+    PALETTE,
+    SKY,
+    Chart,
+    Heat,
+    Series,
+    at_most,
+    key_of,
+)
 from majors_alts_monitor.dashboard import environment, figures, flat
 from majors_alts_monitor.formatting import NOTHING, number, percent
 
 MOST_CURVES: Final = 8
+MOST_BARS: Final = 12
+MOST_VALUES: Final = 40
+"""A key with more values is no axis."""
+MOST_HEATS: Final = 6
+MOST_DAYS: Final = 2000
 N_BINS: Final = 20
 COLUMNS: Final = {
     "deflated_sharpe": ("Deflated", number),
@@ -61,8 +78,9 @@ def render(
     """
     from plotly.offline import get_plotlyjs
 
-    differing = differences(configs)
-    sections = {"all": charts(board, returns, overfitting, differing)}
+    # In the order of the leaderboard, whose numbers the page repeats.
+    differing = differences({name: configs[name] for name in board["member"]})
+    sections = charts(board, returns, overfitting, differing)
     return (
         environment()
         .get_template("comparison.html.j2")
@@ -77,7 +95,9 @@ def render(
                 (str(name), list(row))
                 for name, row in zip(differing.index, differing.to_numpy(), strict=True)
             ],
-            charts=sections["all"],
+            charts=sections,
+            key_of=key_of,
+            n_shown=len(board),
             plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
             figures=Markup(figures(sections)),  # noqa: S704 - numbers and escaped text
         )
@@ -99,6 +119,9 @@ def verdict_lines(overfitting: Mapping[str, Any]) -> list[str]:
         f"Probability of backtest overfitting (PBO): {percent(pbo)}.",
         f"Superior predictive ability over cash (SPA): p = {number(spa, 3)}.",
     ]
+    loss = overfitting.get("loss_probability")
+    if loss is not None:
+        said.append(f"The best of one half lost money in the other in {percent(loss)} of splits.")
     if pbo is not None and pbo > 0.5:
         said.append("The best in one half is more often than not below the median in the other.")
     if spa is not None and spa > 0.05:
@@ -133,14 +156,69 @@ def charts(
     returns: pd.DataFrame,
     overfitting: Mapping[str, Any],
     differing: pd.DataFrame,
-) -> list[Chart | Heat]:
-    """Return equity side by side, the PBO's logits and, where two keys vary, their heat map."""
-    found = [
-        equity_chart(board, returns),
-        logit_chart(overfitting.get("logits") or []),
-        parameter_heat(board, differing),
-    ]
-    return [chart for chart in found if chart is not None]
+) -> dict[str, list[Chart | Heat]]:
+    """Return by section: equity side by side, the parameters' charts, and those of overfitting."""
+    found: dict[str, list[Chart | Heat | None]] = {
+        "equity": [equity_chart(board, returns), drawdown_chart(board, returns)],
+        "parameters": [*parameter_charts(board, differing)],
+        "overfitting": [
+            logit_chart(overfitting.get("logits") or []),
+            interval_chart(board),
+        ],
+    }
+    return {
+        name: [at_most(chart, MOST_DAYS) for chart in charts if chart is not None]
+        for name, charts in found.items()
+    }
+
+
+def drawdown_chart(board: pd.DataFrame, returns: pd.DataFrame) -> Chart:
+    """Return the fall from the highest equity so far of the members that lead."""
+    equity = equity_chart(board, returns)
+    falls = []
+    for series in equity.series:
+        values = np.asarray(series.values, dtype=np.float64)
+        highest = np.maximum(np.maximum.accumulate(values), 1.0)
+        falls.append(replace(series, values=(values / highest - 1.0).tolist()))
+    return replace(
+        equity,
+        key="drawdown",
+        title="Drawdown",
+        series=falls,
+        y_title="of the highest equity",
+        is_percent=True,
+        levels={},
+        note="",
+    )
+
+
+def interval_chart(board: pd.DataFrame) -> Chart | None:
+    """Return the Sharpe ratio of the members that lead with its interval; null without any."""
+    if "sharpe_ci_low" not in board.columns:
+        return None
+    known = board[board["sharpe"].notna()].head(MOST_BARS)
+    if known.empty:
+        return None
+    return Chart(
+        key="intervals",
+        title="Sharpe and what it may be by chance",
+        x=[f"{rank}." for rank in range(1, len(known) + 1)],
+        series=[
+            Series(
+                "Sharpe",
+                known["sharpe"].astype(float).tolist(),
+                SKY,
+                "bar",
+                low=known["sharpe_ci_low"].astype(float).tolist(),
+                high=known["sharpe_ci_high"].astype(float).tolist(),
+            )
+        ],
+        y_title="a year",
+        levels={"": 0.0},
+        note="By rank on the leaderboard. Whiskers: 95 % of each member alone; that the best of "
+        "many was picked is in the deflated figure only.",
+        is_dated=False,
+    )
 
 
 def equity_chart(board: pd.DataFrame, returns: pd.DataFrame) -> Chart:
@@ -185,32 +263,65 @@ def logit_chart(logits: list[float]) -> Chart | None:
     )
 
 
-def parameter_heat(board: pd.DataFrame, differing: pd.DataFrame) -> Heat | None:
-    """Return the Sharpe ratio by the two keys that vary; null with another number of keys.
+def parameter_charts(board: pd.DataFrame, differing: pd.DataFrame) -> list[Chart | Heat]:
+    """Return the Sharpe ratio over the keys that vary: a line for one, a heat map for each pair.
 
-    The note holds the plateau score, see ``plateau``.
+    With more than two keys a cell is the median over the others.
     """
-    if len(differing.columns) != 2:
-        return None
-    first, second = differing.columns
+    keys = [key for key in differing.columns if differing[key].nunique() <= MOST_VALUES]
     sharpe = board.set_index("member")["sharpe"].astype(float).reindex(differing.index)
-    table = differing.assign(sharpe=sharpe).pivot_table(
-        index=first, columns=second, values="sharpe", dropna=False
-    )
-    rows, columns = (sorted(axis, key=_by_value) for axis in (table.index, table.columns))
-    grid = table.reindex(index=rows, columns=columns).to_numpy(dtype=np.float64)
-    if not np.isfinite(grid).any():
-        return None
-    return Heat(
+    if sharpe.isna().all():
+        return []
+    table = differing.assign(sharpe=sharpe)
+    if len(keys) == 1:
+        return [parameter_chart(table, keys[0])]
+    pairs = list(combinations(keys, 2))[:MOST_HEATS]
+    return [parameter_heat(table, *pair, n_keys=len(keys)) for pair in pairs]
+
+
+def parameter_chart(table: pd.DataFrame, key: str) -> Chart:
+    """Return the Sharpe ratio by the one key that varies."""
+    by_value = table.groupby(key)["sharpe"].median()
+    values = sorted(by_value.index, key=_by_value)
+    found = by_value.reindex(values).to_numpy(dtype=np.float64)
+    return Chart(
         key="parameters",
+        title=f"Sharpe by {key}",
+        x=[str(value) for value in values],
+        series=[Series("Sharpe", found.tolist(), BLUE, "bar")],
+        y_title="a year",
+        levels={"": 0.0},
+        note=_plateau_note(found[np.newaxis]),
+        is_dated=False,
+    )
+
+
+def parameter_heat(table: pd.DataFrame, first: str, second: str, *, n_keys: int = 2) -> Heat:
+    """Return the Sharpe ratio by two keys; the note holds the plateau score, see ``plateau``."""
+    wide = table.pivot_table(
+        index=first, columns=second, values="sharpe", dropna=False, aggfunc="median"
+    )
+    rows, columns = (sorted(axis, key=_by_value) for axis in (wide.index, wide.columns))
+    grid = wide.reindex(index=rows, columns=columns).to_numpy(dtype=np.float64)
+    others = "Median over the other keys. " if n_keys > 2 else ""
+    return Heat(
+        key=f"parameters-{first}-{second}".replace(".", "-"),
         title=f"Sharpe by {first} (down) and {second} (across)",
         x=[str(name) for name in columns],
         y=[str(name) for name in rows],
         values=grid.tolist(),
-        limit=max(float(np.nanmax(np.abs(grid))), 1e-9),
+        limit=max(float(np.nanmax(np.abs(grid), initial=0.0)), 1e-9),
         is_dated=False,
-        note=f"Neighbours of the best have {number(plateau(grid))} less Sharpe on average: "
-        "a plateau is near 0, a lucky peak is not.",
+        note=others + _plateau_note(grid),
+    )
+
+
+def _plateau_note(grid: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+    if not np.isfinite(grid).any():
+        return "No member has a Sharpe ratio."
+    return (
+        f"Plateau score: neighbours of the best have {number(plateau(grid))} less Sharpe on "
+        "average; a plateau is near 0, a lucky peak is not."
     )
 
 

@@ -150,25 +150,26 @@ def notices(run: RunTables) -> list[str]:
 
 
 def _status_notices(signal: Mapping[str, Any], health: pd.DataFrame | None) -> list[str]:
+    said = []
     if signal["data_status"] == "stale":
         newest = ""
         if health is not None and (prices := health[health["table"] == "fact_price"]).size:
             newest = f" The newest price is of {str(prices['newest_day'].iloc[0])[:10]}."
-        return [
+        said.append(
             f"Data is stale: BTC or ETH has no price on {signal['asof']}.{newest} Nothing here is "
             "a fresh decision."
-        ]
+        )
     missing = [
         _words(part["group"])
         for part in signal["contributions"]
         if part["weight"] > 0 and pd.isna(part["z"])
     ]
     if missing:
-        return [
+        said.append(
             f"Data is degraded: no value today for {', '.join(missing)}. The score is made of the "
             "other groups, their weights scaled up."
-        ]
-    return []
+        )
+    return said
 
 
 def _funding_notices(features: pd.DataFrame) -> list[str]:

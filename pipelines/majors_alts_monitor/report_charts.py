@@ -311,9 +311,12 @@ def beta_chart(run: RunTables) -> Chart:
 
 
 def realised_beta_chart(run: RunTables) -> Chart | None:
-    """Return the betas that a quarter of net returns shows, with their intervals."""
+    """Return the betas that a quarter of net returns shows, with their intervals.
+
+    Null with fewer than two quarters to compare.
+    """
     table = run.tables.get("realised_betas")
-    if table is None or table.empty:
+    if table is None or len(table) < 2:
         return None
     return Chart(
         key="realised-betas",

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, Chart, Heat, Series
+from majors_alts_monitor.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, Chart, Heat, Series
 from majors_alts_monitor.formatting import percent, variant_words
 from majors_alts_monitor.outputs import RunTables
 
@@ -69,7 +69,7 @@ def ladder(run: RunTables, part: str) -> Chart | None:
             )
             for name, which, color in (
                 ("as configured", is_ours, BLUE),
-                ("changed", ~is_ours, GREY),
+                ("changed", ~is_ours, SKY),
             )
             if which.any()
         ],

@@ -93,3 +93,12 @@ def test_a_long_history_is_thinned_with_its_bands_and_says_so():
     assert len(thin.x) == len(thin.series[0].low) == 1667
     assert (thin.x[-1], thin.series[0].values[-1]) == (days[-1], n - 1)
     assert "every 3 days" in thin.note
+
+
+def test_the_days_of_one_colour_are_one_shape():
+    spans = [
+        Span("2024-01-01", "2024-01-02", BLUE, "r"),
+        Span("2024-01-03", "2024-01-04", BLUE, "r"),
+    ]
+    (shade,) = to_plotly(chart(spans=spans))["layout"]["shapes"]
+    assert shade["path"] == "M2024-01-01,0V1H2024-01-02V0ZM2024-01-03,0V1H2024-01-04V0Z"
