@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Prepare an empty stack: tables, pools, one administrator, two roles' accounts by hand, the bucket.
+# Prepare an empty stack: tables, pools, the accounts admin (Admin), operator (Op) and viewer (Viewer),
+# the bucket. An account that is there keeps its password.
 set -euo pipefail
 
 airflow db migrate
 airflow fab-db migrate
 airflow pools import /opt/mam/docker/pools.json
 airflow sync-perm
-# The password goes by environment, never by a command line that others can list.
+# Passwords go by environment, never by a command line that others can list.
 python - <<'PYTHON'
 import os
 
@@ -15,11 +16,11 @@ from airflow.providers.fab.www.app import create_app
 app = create_app(enable_plugins=False)
 with app.app_context():
     users = app.appbuilder.sm
-    if not users.find_user("admin"):
-        users.add_user(
-            "admin", "Stack", "Administrator", "admin@example.org",
-            users.find_role("Admin"), os.environ["MAM_AIRFLOW_ADMIN_PASSWORD"],
-        )
+    for name, role in {"admin": "Admin", "operator": "Op", "viewer": "Viewer"}.items():
+        password = os.environ[f"MAM_AIRFLOW_{name.upper()}_PASSWORD"]
+        if not users.find_user(name):
+            address = f"{name}@example.org"
+            users.add_user(name, name, role, address, users.find_role(role), password)
 PYTHON
 python - <<'PYTHON'
 import boto3

@@ -251,14 +251,19 @@ def _first_line(text: str) -> str:
 
 @contextmanager
 def _parse_cache(cache_dir: Path | None, target: Path) -> Iterator[None]:
-    """Lend dbt the parse cache of an earlier build; dbt itself decides whether it still fits."""
+    """Lend dbt the parse cache of an earlier build, at first the one baked into an image.
+
+    dbt itself decides whether it still fits.
+    """
     target.mkdir()
     if cache_dir is None:
         yield
         return
     cached, local = cache_dir / "partial_parse.msgpack", target / "partial_parse.msgpack"
-    if cached.is_file():
-        shutil.copyfile(cached, local)
+    baked = paths.project_root() / "baked" / cached.name
+    for known in (cached, baked):
+        if known.is_file() and not local.exists():
+            shutil.copyfile(known, local)
     yield
     if local.is_file():
         cache_dir.mkdir(parents=True, exist_ok=True)
