@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 import yaml
@@ -81,7 +82,8 @@ def test_the_image_copies_only_what_exists_and_runs_as_nobody_special():
 
     assert copied
     assert [source for source in copied if not (ROOT / source).exists()] == []
-    assert re.findall(r"^USER (\w+)$", text, re.MULTILINE) == ["mam"]
+    # A number: Kubernetes cannot see that a name is not root.
+    assert re.findall(r"^USER (\w+)$", text, re.MULTILINE) == ["50000"]
     assert "--require-hashes" in text
 
 
@@ -104,6 +106,123 @@ def test_every_pool_a_dag_names_is_made():
     }
 
     assert named == made
+
+
+def test_the_image_keeps_the_compiler_out_and_the_rules_of_a_linter():
+    text = (ROOT / "docker" / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+    build, run = re.split(r"^FROM .* AS run$", text, flags=re.MULTILINE)
+    installs = re.findall(r"apt-get install(.*?)(?:&&|$)", text, re.MULTILINE)
+
+    assert "build-essential" in build
+    assert "apt-get" not in run
+    assert "COPY --from=build" in run
+    assert "HEALTHCHECK" in run
+    assert all("--yes --no-install-recommends" in line for line in installs)
+    assert text.count("rm -rf /var/lib/apt/lists/*") == len(installs)
+    assert not re.search(
+        r"^ADD |curl|wget|sudo|:latest|--trusted-host|index-url", text, re.MULTILINE
+    )
+
+
+def test_what_the_image_bakes_is_where_a_build_looks_for_it():
+    bake = (ROOT / "docker" / "bake.py").read_text("utf-8")
+    warehouse = (ROOT / "pipelines" / "pipeline_kit" / "warehouse.py").read_text("utf-8")
+
+    assert "docker/bake.py" in (ROOT / "docker" / "Dockerfile").read_text("utf-8")
+    assert 'bake_models(ROOT / "baked")' in bake
+    assert 'paths.project_root() / "baked" / cached.name' in warehouse
+
+
+def test_the_s3_extension_of_duckdb_loads_from_its_package():
+    run_path(str(ROOT / "docker" / "bake.py"))["load_extension"]()
+
+
+def test_every_service_that_stays_up_is_watched(services):
+    once = {"init", "reader"}
+    by_image = {"watchdog"}
+
+    assert {name for name, service in services.items() if "healthcheck" not in service} == (
+        once | by_image
+    )
+
+
+def test_images_of_others_have_a_version(services):
+    tags = [service["image"].rpartition(":")[2] for service in services.values()]
+
+    assert "latest" not in tags
+    assert all(":" in service["image"] for service in services.values())
+
+
+def test_services_have_only_keys_of_the_compose_specification(services):
+    known = (
+        "build cap_drop command depends_on deploy entrypoint environment healthcheck image ports "
+        "profiles read_only restart security_opt tmpfs volumes"
+    )
+
+    assert {key for service in services.values() for key in service} <= set(known.split())
+
+
+def test_a_volume_and_a_dependency_that_are_named_are_there(services):
+    volumes = yaml.safe_load(COMPOSE.read_text("utf-8"))["volumes"]
+    mounted = {v.split(":")[0] for s in services.values() for v in s.get("volumes", [])}
+    needed = {name for s in services.values() for name in s.get("depends_on", {})}
+
+    assert mounted == set(volumes)
+    assert needed <= set(services)
+
+
+def test_there_is_an_account_to_look_and_one_to_operate(services):
+    script = (ROOT / "docker" / "init.sh").read_text("utf-8")
+
+    assert '{"admin": "Admin", "operator": "Op", "viewer": "Viewer"}' in script
+    for name in ("ADMIN", "OPERATOR", "VIEWER"):
+        assert f"MAM_AIRFLOW_{name}_PASSWORD" in services["init"]["environment"]
+    assert services["api-server"]["environment"]["AIRFLOW__CORE__AUTH_MANAGER"].endswith(
+        "FabAuthManager"
+    )
+
+
+def test_some_worker_takes_every_queue_a_dag_names(services):
+    named = {
+        queue
+        for file in (ROOT / "dags").glob("*.py")
+        for queue in re.findall(r'queue="(\w+)"', file.read_text("utf-8"))
+    }
+    values = yaml.safe_load((ROOT / "docker" / "helm" / "values.yaml").read_text("utf-8"))
+    commands = [services["worker"]["command"][-1], values["workers"]["args"][-1].split()[-1]]
+
+    for queues in commands:
+        assert set(queues.split(",")) == {"default", *named}
+
+
+def test_the_chart_gets_every_secret_by_name_and_makes_none():
+    values = yaml.safe_load((ROOT / "docker" / "helm" / "values.yaml").read_text("utf-8"))
+    text = (ROOT / "docker" / "helm" / "values.yaml").read_text("utf-8")
+    named = ("fernetKeySecretName", "apiSecretKeySecretName", "jwtSecretName")
+
+    assert all(values[name] for name in named)
+    assert values["data"]["metadataSecretName"]
+    assert values["data"]["brokerUrlSecretName"]
+    for name in ("postgresql", "redis", "createUserJob"):
+        assert values[name]["enabled"] is False
+    assert not re.search(r"(?i)(password|fernetKey|jwtSecret|brokerUrl):", text)
+    assert values["uid"] == 50000
+    assert values["airflowVersion"] in (ROOT / "requirements" / "main.lock").read_text("utf-8")
+
+
+def test_a_guest_has_no_lake_no_vendor_key_and_no_root():
+    guest = yaml.safe_load((ROOT / "docker" / "helm" / "guests.yaml").read_text("utf-8"))
+    pod = guest["spec"]["template"]["spec"]
+    (worker,) = pod["containers"]
+
+    assert worker["command"][-1] == "members"
+    assert [volume["name"] for volume in pod["volumes"] if "emptyDir" in volume] == ["scratch"]
+    assert not [entry for entry in worker["env"] if entry["name"].startswith("COIN")]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert worker["securityContext"]["readOnlyRootFilesystem"] is True
+    assert (
+        guest["spec"]["selector"]["matchLabels"] == guest["spec"]["template"]["metadata"]["labels"]
+    )
 
 
 def test_compose_renders_where_there_is_compose(tmp_path):
