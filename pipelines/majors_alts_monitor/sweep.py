@@ -178,8 +178,14 @@ def count_members(sweep: Sweep, folder: Path) -> None:
             continue
         # The page shows the configuration in its own order, which sorted JSON does not keep.
         shown = {**run.manifest, "config": effective_values(member.config)}
-        page = render_dashboard(replace(run, kpis=kpis, manifest=shown))
+        tables = {stem: _dated(frame) for stem, frame in run.tables.items()}
+        page = render_dashboard(replace(run, tables=tables, kpis=kpis, manifest=shown))
         outputs.amend_run(place, {"kpis.json": readable_json(kpis), "dashboard.html": page})
+
+
+def _dated(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its days as timestamps, as they were when the run was written."""
+    return frame.assign(date=pd.to_datetime(frame["date"])) if "date" in frame else frame
 
 
 def member_request(sweep: Sweep, number: int, folder: Path) -> Request:
