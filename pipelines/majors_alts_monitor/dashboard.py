@@ -108,6 +108,7 @@ def view(run: RunTables) -> dict[str, Any]:
             )
             for major, key in (("BTC", "btc"), ("ETH", "eth"))
         ],
+        "neutrality_rows": neutrality_rows(kpis),
         "regime_rows": run.tables["regime_metrics"].to_dict("records"),
         "parts": contribution_rows(signal),
         "notices": notices(run),
@@ -115,6 +116,21 @@ def view(run: RunTables) -> dict[str, Any]:
         "change_line": change_line(run),
         "caveats": caveats(run),
     }
+
+
+def neutrality_rows(kpis: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the returns say about the hedge beyond the realised betas."""
+    if "size_loading" not in kpis:
+        return []
+    rows = []
+    for major, key in (("BTC", "btc"), ("ETH", "eth")):
+        slope = f"{number(kpis[f'beta_slope_{key}'])} {interval(kpis, f'beta_slope_{key}')}"
+        rows.append((f"Realised on forecast beta to {major} (1 is calibrated)", slope))
+        share = percent(kpis[f"quarters_neutral_{key}"], 0)
+        rows.append((f"Quarters with a book that were neutral to {major}", share))
+    loading = f"{number(kpis['size_loading'], 3)} {interval(kpis, 'size_loading', 3)}"
+    # Long majors against short ALTs is largely a bet on size, and no hedge of two betas removes it.
+    return [*rows, ("Loading on size (small minus large ALTs), not hedged", loading)]
 
 
 def book_rows(signal: Mapping[str, Any]) -> list[dict[str, str]]:

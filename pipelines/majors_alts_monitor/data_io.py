@@ -145,6 +145,16 @@ def dbt_artifacts(built: Path) -> Path:
     return built.with_suffix(".dbt")
 
 
+def read_instruments(lake: Lake) -> pd.DataFrame | None:
+    """Return ``dim_instrument`` of the lake, None where it has none."""
+    files = lake.tables.get("dim_instrument")
+    if not files:
+        return None
+    with closing(duckdb.connect()) as con:
+        query = "select * from read_parquet(?, union_by_name => true)"
+        return con.execute(query, [[str(file) for file in files]]).fetch_df()
+
+
 def read_features(built: Path) -> pd.DataFrame:
     """Return ``features_of`` of a warehouse file."""
     with closing(_connect(built)) as con:

@@ -1,6 +1,6 @@
 """Turn exact weights into contracts a venue takes, and say what beta the rounding leaves.
 
-Data flow: ``dim_instrument, closes -> tradable_contracts -> round_to_lots -> Rounded``.
+Data flow: ``dim_instrument, closes -> tradable_contracts -> round_to_lots -> Rounded -> orders``.
 The strategy itself runs on exact weights; this is what a desk sees beside them. Rounding goes
 towards zero, so a cap that held before it holds after it.
 """
@@ -11,15 +11,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from majors_alts_monitor.config import ExecutionConfig
 from majors_alts_monitor.types import MAJORS, Floats
 
 SLACK: Final = 1e-9
 """Of a lot: a whole number of lots must survive its own rounding error."""
+
+
+SMALLEST_ORDER_USD: Final = 5.0
+"""Of the lots that name contracts when no lot is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,84 @@ class Rounded:
     """Beta to BTC and ETH of the rounded book."""
     added: tuple[float, float]
     """The part of it that rounding added to that of the exact book."""
+
+
+def orders(
+    weights: Mapping[str, float],
+    betas: pd.DataFrame,
+    closes: Mapping[str, float],
+    instruments: pd.DataFrame | None,
+    day: date,
+    execution: ExecutionConfig,
+) -> dict[str, Any]:
+    """Return the book in USD of the configured account, and in whole lots where asked for.
+
+    Keys: ``account_usd``; ``orders``, one mapping per asset in alphabetical order with asset_id,
+    contract (the venue's name; null when none lives) and multiplier, target_weight,
+    target_notional_usd, and with lots quantity (contracts), rounded_notional_usd, rounded_weight,
+    is_below_minimum; ``rounding``, null without lots, else residual_betas of the rounded book and
+    the added_betas that rounding caused.
+
+    Parameters
+    ----------
+    weights, betas, closes
+        As in ``round_to_lots``.
+    instruments : DataFrame or None
+        Columns of ``dim_instrument``; None where the lake has none: every asset then trades as
+        one contract a coin under its own name.
+    day : date
+        The decision day.
+    execution : ExecutionConfig
+        Account and lots.
+    """
+    lots = execution.lots if execution.lots is not None and execution.lots.enabled else None
+    smallest = SMALLEST_ORDER_USD if lots is None else lots.min_order_usd
+    known = _own_names(weights, day) if instruments is None else instruments
+    contracts = tradable_contracts(known, closes, day, min_notional_usd=smallest)
+    rounded = round_to_lots(weights, betas, closes, contracts, account_usd=execution.account_usd)
+    multipliers = contracts["multiplier"].to_dict()
+    listed = []
+    for asset, order in rounded.orders.to_dict("index").items():
+        line: dict[str, Any] = {
+            "asset_id": asset,
+            "contract": order["contract"] if asset in multipliers else None,
+            "multiplier": multipliers.get(asset),
+            "target_weight": float(weights[str(asset)]),
+            "target_notional_usd": float(order["target_notional_usd"]),
+        }
+        if lots is not None:
+            line |= {
+                "quantity": float(order["quantity"]),
+                "rounded_notional_usd": float(order["notional_usd"]),
+                "rounded_weight": float(order["weight"]),
+                "is_below_minimum": bool(order["is_below_minimum"]),
+            }
+        listed.append(line)
+    rounding = {
+        "residual_betas": dict(zip(MAJORS, rounded.residual, strict=True)),
+        "added_betas": dict(zip(MAJORS, rounded.added, strict=True)),
+    }
+    return {
+        "account_usd": execution.account_usd,
+        "orders": listed,
+        "rounding": None if lots is None else rounding,
+    }
+
+
+def _own_names(weights: Mapping[str, float], day: date) -> pd.DataFrame:
+    assets = sorted(weights)
+    unknown = pd.Series([None] * len(assets), dtype=object)
+    return pd.DataFrame(
+        {
+            "instrument_id": assets,
+            "asset_id": assets,
+            "venue": "",
+            "base_symbol": assets,
+            "multiplier": 1.0,
+            "listed_on": pd.Timestamp(day),
+            "delisted_on": pd.to_datetime(unknown),
+        }
+    )
 
 
 def tradable_contracts(
@@ -71,7 +154,7 @@ def tradable_contracts(
     """
     at = pd.Timestamp(day)
     frame = instruments.sort_values(["asset_id", "venue", "instrument_id"], kind="stable")
-    is_alive = (frame["listed_on"] <= at) & ~(frame["delisted_on"] <= at)
+    is_alive = (pd.to_datetime(frame["listed_on"]) <= at) & ~_is_over(frame, at)
     first = frame[is_alive].drop_duplicates("asset_id").set_index("asset_id")
     first = first[first.index.isin([asset for asset, close in closes.items() if close > 0])]
     multiplier = first["multiplier"].astype(np.float64).fillna(1.0)
@@ -85,6 +168,12 @@ def tradable_contracts(
             "min_notional_usd": min_notional_usd,
         }
     )
+
+
+def _is_over(frame: pd.DataFrame, at: pd.Timestamp) -> pd.Series[bool]:
+    if "delisted_on" not in frame:
+        return pd.Series(data=False, index=frame.index)
+    return pd.to_datetime(frame["delisted_on"]) <= at
 
 
 def round_to_lots(

@@ -67,6 +67,32 @@ def verify_neutrality(returns: pd.Series[float], market: Market, books: Books) -
     )
 
 
+def neutrality_figures(returns: pd.Series[float], market: Market, books: Books) -> dict[str, float]:
+    """Return the key figures of ``verify_neutrality``, as kpis.json names them.
+
+    beta_slope_<major> (calibration), size_loading, each with _ci_low and _ci_high, and
+    quarters_neutral_<major>: the share of separate quarters in which a book was held and whose
+    interval holds 0. NaN where there is nothing to judge.
+    """
+    simple = pd.DataFrame(market.return_1d, index=market.dates, columns=market.assets)
+    majors = simple[list(MAJORS)].reindex(returns.index)
+    legs = leg_betas(market, books)
+    slopes = calibration(legs[(legs.index >= returns.index[0]) & (legs.index <= returns.index[-1])])
+    quarters = rolling_betas(returns, majors, window=WINDOW_DAYS, step=WINDOW_DAYS)
+    held = returns.ne(0).rolling(WINDOW_DAYS).sum().reindex(quarters.index) > 0
+    loading = size_loading(returns, majors, size_factor(market))
+    figures: dict[str, float] = {}
+    for major in MAJORS:
+        name = f"beta_slope_{major.lower()}"
+        bounds = slopes.loc[[major], ["slope", "slope_low", "slope_high"]].to_numpy()[0].tolist()
+        figures |= dict(zip((name, f"{name}_ci_low", f"{name}_ci_high"), bounds, strict=True))
+        figures[f"quarters_neutral_{major.lower()}"] = share_neutral(quarters[held], major)
+    figures["size_loading"] = loading["loading"]
+    figures["size_loading_ci_low"] = loading["low"]
+    figures["size_loading_ci_high"] = loading["high"]
+    return figures
+
+
 def rolling_betas(
     returns: pd.Series[float], majors: pd.DataFrame, *, window: int, step: int
 ) -> pd.DataFrame:

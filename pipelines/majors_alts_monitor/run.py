@@ -27,6 +27,7 @@ from majors_alts_monitor.data_io import (
     open_lake,
     open_warehouse,
     read_features,
+    read_instruments,
     read_market,
     read_universe,
 )
@@ -35,6 +36,7 @@ from majors_alts_monitor.kpis import kpis, regime_metrics
 from majors_alts_monitor.lake_health import lake_health
 from majors_alts_monitor.ledger import record
 from majors_alts_monitor.metrics import sharpe_per_period
+from majors_alts_monitor.neutrality import neutrality_figures
 from majors_alts_monitor.outputs import RunTables
 from majors_alts_monitor.report_tables import report_tables
 from majors_alts_monitor.results import Reported, report
@@ -197,6 +199,7 @@ def signal_document(prepared: Prepared) -> dict[str, Any]:
         strategy.books,
         strategy.walk,
         request.config,
+        read_instruments(prepared.lake),
     )
     return {**document, "known_at": known_at.isoformat(), "run_id": prepared.run_id}
 
@@ -280,13 +283,15 @@ def _kpis(prepared: Prepared, reported: Reported, trials: Trials) -> dict[str, A
     returns = pd.DataFrame(
         market.return_1d[:, list(market.major_columns)], index=market.dates, columns=list(MAJORS)
     )
-    return kpis(
+    figures = kpis(
         reported.daily,
         returns.loc[pd.Timestamp(prepared.request.start) :],
         trials,
         config.evaluation.bootstrap,
         seed=seeds(config, prepared.run_id)["bootstrap"],
     )
+    net, books = reported.daily["r_ls_net"], prepared.strategy.books
+    return {**figures, **neutrality_figures(net, market, books)}
 
 
 def _tables(prepared: Prepared, reported: Reported) -> dict[str, pd.DataFrame]:

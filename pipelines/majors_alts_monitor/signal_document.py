@@ -17,6 +17,7 @@ from majors_alts_monitor.books import Books
 from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.decision import Action, Decision
 from majors_alts_monitor.features import PRIMARY
+from majors_alts_monitor.lots import orders
 from majors_alts_monitor.regime import Timeline
 from majors_alts_monitor.types import GROUPS, MAJORS, Floats, Market
 from majors_alts_monitor.walk import Walk
@@ -36,6 +37,7 @@ def describe(
     books: Books,
     walk: Walk,
     config: MonitorConfig,
+    instruments: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Return the document of the market's last day, without ``run_id`` and ``known_at``.
 
@@ -43,11 +45,17 @@ def describe(
     ----------
     timeline, features
         One row a day, the last row is ``asof``.
+    instruments : DataFrame, optional
+        Columns of ``dim_instrument``, for the names of contracts.
     """
     row = len(market.dates) - 1
     daily, parts = timeline.daily, timeline.contributions.iloc[-1]
     today, decision = daily.iloc[-1], walk.decisions[row]
-    betas = books.betas[row] if decision.action is Action.REBALANCE else walk.betas
+    betas = walk.betas
+    if decision.action is Action.REBALANCE:
+        fresh = books.betas[row]
+        # An asset kept on its way out of the basket has the betas it was bought on.
+        betas = np.where(np.isnan(fresh), walk.betas, fresh)
     targets = _named(decision.targets, market)
     missing = missing_groups(features.iloc[-1], config)
     status = data_status(market, missing)
@@ -81,6 +89,14 @@ def describe(
         "binding_limits": list(books.limits(row)),
         "excluded": books.excluded(row),
         "reasons": reasons(today, parts, decision, missing, books, row),
+        **orders(
+            targets,
+            pd.DataFrame(betas, index=market.assets, columns=list(MAJORS)),
+            dict(zip(market.assets, market.close_usd[row].tolist(), strict=True)),
+            instruments,
+            market.dates[row].date(),
+            config.execution,
+        ),
     }
 
 

@@ -5,10 +5,11 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from majors_alts_monitor.lots import round_to_lots, tradable_contracts
+from majors_alts_monitor.config import load_config
+from majors_alts_monitor.lots import orders, round_to_lots, tradable_contracts
 
 DAY = date(2024, 12, 31)
 CLOSES = {"BTC": 100_000.0, "ETH": 4_000.0, "SHIB": 2e-5, "SOL": 200.0}
@@ -100,6 +101,7 @@ def test_empty_book_has_no_orders():
     assert rounded.residual == (0.0, 0.0)
 
 
+@settings(deadline=None)
 @given(weight=st.floats(-1, 1), account=st.floats(1e3, 1e9))
 def test_rounding_never_enlarges_a_position(weight, account):
     rounded = round_to_lots({"SOL": weight}, BETAS, CLOSES, contracts(), account_usd=account)
@@ -131,3 +133,60 @@ def test_asset_without_a_close_has_no_contract():
     table = tradable_contracts(instruments(), {"SOL": 200.0}, DAY, min_notional_usd=5.0)
 
     assert table.index.tolist() == ["SOL"]
+
+
+WEIGHTS = {"SOL": -0.0404, "SHIB": -0.04, "BTC": 0.04938, "ETH": 0.02}
+
+
+def execution(*overrides):
+    return load_config(overrides=["execution.account_usd=250_000", *overrides]).execution
+
+
+def test_without_lots_the_list_names_contracts_and_their_notional():
+    said = orders(WEIGHTS, BETAS, CLOSES, instruments(), DAY, execution())
+
+    assert said["account_usd"] == 250_000
+    assert said["rounding"] is None
+    assert [order["asset_id"] for order in said["orders"]] == ["BTC", "ETH", "SHIB", "SOL"]
+    assert [order["contract"] for order in said["orders"]] == [None, None, "1000SHIB", "SOL"]
+    notional = [order["target_notional_usd"] for order in said["orders"]]
+    np.testing.assert_allclose(notional, [12_345, 5_000, -10_000, -10_100])
+    assert all("quantity" not in order for order in said["orders"])
+
+
+def test_lots_stand_beside_exact_weights_with_the_beta_that_rounding_adds():
+    said = orders(
+        WEIGHTS,
+        BETAS,
+        CLOSES,
+        None,
+        DAY,
+        execution("execution.lots={enabled: true, min_order_usd: 100}"),
+    )
+
+    # Lots worth at most 100 USD: .001 BTC = 100, .01 ETH = 40, .1 SOL = 20, 1e6 SHIB = 20.
+    btc, eth, shib, sol = said["orders"]
+    assert btc["quantity"] == pytest.approx(0.123)
+    assert eth["quantity"] == pytest.approx(1.25)
+    assert shib["quantity"] == pytest.approx(-500e6)
+    assert sol["quantity"] == pytest.approx(-50.5)
+    assert btc["rounded_weight"] == pytest.approx(12_300 / 250_000)
+    added = said["rounding"]["added_betas"]
+    assert added["BTC"] == pytest.approx(-45 / 250_000)
+    assert added["ETH"] == pytest.approx(0.0, abs=1e-12)
+    left = 0.0492 - 0.5 * 0.0404 - 0.4 * 0.04
+    assert said["rounding"]["residual_betas"]["BTC"] == pytest.approx(left)
+
+
+def test_flat_book_has_no_order():
+    said = orders({}, BETAS, CLOSES, None, DAY, execution())
+
+    assert said["orders"] == []
+
+
+def test_instruments_without_a_day_of_delisting_live_on():
+    table = tradable_contracts(
+        instruments().drop(columns="delisted_on"), {"OLD": 1.0}, DAY, min_notional_usd=5.0
+    )
+
+    assert table.index.tolist() == ["OLD"]

@@ -10,6 +10,7 @@ from majors_alts_monitor.config import load_config
 from majors_alts_monitor.neutrality import (
     calibration,
     leg_betas,
+    neutrality_figures,
     rolling_betas,
     share_neutral,
     size_factor,
@@ -183,3 +184,20 @@ def test_size_loading_is_found_beside_both_majors():
 
     assert loading["loading"] == pytest.approx(-0.4, abs=0.03)
     assert loading["low"] < loading["loading"] < loading["high"] < 0
+
+
+def test_figures_are_those_of_the_verification_and_flat_quarters_do_not_count(simulated):
+    market, books, returns = simulated[0]
+    flat = returns.copy()
+    flat.iloc[-182:] = 0.0
+
+    result, figures = verify_neutrality(returns, market, books), neutrality_figures
+    whole, half_flat = (figures(r, market, books) for r in (returns, flat))
+
+    slope = result.calibration.loc["BTC"]
+    assert whole["beta_slope_btc"] == slope["slope"]
+    assert whole["beta_slope_btc_ci_low"] == slope["slope_low"]
+    assert whole["size_loading"] == result.size_loading["loading"]
+    assert whole["quarters_neutral_eth"] == result.share_neutral["ETH"]
+    quarters = rolling_betas(returns, majors_of(market).loc[returns.index], window=91, step=91)
+    assert half_flat["quarters_neutral_btc"] == share_neutral(quarters.iloc[:-2], "BTC")
