@@ -129,6 +129,23 @@ def test_links_and_paths_lead_somewhere(document):
     assert sorted(p for p in paths if not (ROOT / p).exists() and "X" not in p) == []
 
 
+def test_a_document_that_code_names_exists():
+    named = {
+        name
+        for folder, kinds in {
+            "pipelines": ("py", "yaml"),
+            "dags": ("py",),
+            "dbt_project": ("sql",),
+        }.items()
+        for kind in kinds
+        for path in (ROOT / folder).rglob(f"*.{kind}")
+        for name in re.findall(r"docs/[a-z0-9_/.-]+\.md", path.read_text("utf-8"))
+    }
+
+    assert len(named) > 10
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
 def rows_of(document):
     """Return the cells of every table row of a document."""
     lines = document.read_text("utf-8").splitlines()
