@@ -63,14 +63,14 @@ with DAG(
 
     @task
     def build_warehouse(asof: str) -> None:
-        """Build the warehouse of the sealed lake and publish it as ``current.duckdb``."""
+        """Build the warehouse of the sealed lake, and its lineage page."""
         from majors_alts_monitor.daily import build_day
 
         build_day(asof)
 
     @task
     def gate_marts(asof: str) -> None:
-        """Judge the marts before anything is published: gate 2."""
+        """Judge the marts, gate 2; publish them as ``current.duckdb`` when they pass."""
         from majors_alts_monitor.daily import gate_day
 
         gate_day(asof)
