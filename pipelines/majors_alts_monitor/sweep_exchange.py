@@ -67,8 +67,8 @@ def fetch_members(bucket: Bucket, key: str, folder: Path, plan: Mapping[str, Any
             _fetch_run(bucket, f"{key}/members/{member['name']}", place)
         if not outputs.is_run_of(place, member["run_id"]):
             raise TableContractError(
-                f"{place}: not the run {member['run_id']} of the plan; clear the member's task, "
-                "and see that every worker has the same code"
+                f"{place}: not the run {member['run_id']} of the plan; see that every worker has "
+                "the same code, then clear the dag run from plan on"
             )
 
 

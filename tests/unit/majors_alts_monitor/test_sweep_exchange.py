@@ -128,7 +128,7 @@ def test_a_member_of_other_code_is_refused(tmp_path, bucket):
     run = run_folder(tmp_path / "run", run_id="of-other-code", kpis="1")
     publish_member(bucket, f"{KEY}/members/a", run)
 
-    with pytest.raises(TableContractError, match="every worker has the same code"):
+    with pytest.raises(TableContractError, match="every worker has the same code, then clear"):
         fetch_members(bucket, KEY, tmp_path / "home", plan)
 
 
