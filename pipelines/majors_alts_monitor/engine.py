@@ -56,8 +56,8 @@ from majors_alts_monitor._day import (
     Terms,
     settle_and_trade,
 )
+from majors_alts_monitor.errors import RuinError
 from majors_alts_monitor.types import MAJORS, Bools, Floats
-from pipeline_kit.errors import DataProblem
 
 __all__ = [
     "ALT_GROSS",
@@ -224,7 +224,7 @@ class Book:
 
         Raises
         ------
-        DataProblem
+        RuinError
             If NAV falls to 0 or below: the path ends there.
         """
         tape = self._tape
@@ -244,7 +244,7 @@ class Book:
             self.totals,
         )
         if self.nav <= 0.0:
-            raise DataProblem(f"row {row}: {RUIN}")
+            raise RuinError(f"row {row}: {RUIN}")
 
 
 class PositionLog:

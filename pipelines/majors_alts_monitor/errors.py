@@ -11,6 +11,7 @@ Every error a caller may want to catch descends from one of the two branches of
         ├── RangeError              1   days asked for lie outside the lake
         ├── MissingBetaError        1   an asset in the basket has no row in ``betas``
         ├── IdentityError           1   a day's parts do not add up to its result
+        ├── RuinError               1   a book lost all of its NAV
         ├── LedgerError             1   the trial ledger was altered
         ├── GateError               1   gate 2 found what must not be published
         ├── DayBusyError            1   another process works on the same day
@@ -47,6 +48,10 @@ class MissingBetaError(DataProblem):
 
 class IdentityError(DataProblem):
     """A day's parts do not add up to its result."""
+
+
+class RuinError(DataProblem):
+    """A book lost all of its NAV, and fractions of it mean nothing any more."""
 
 
 class DayBusyError(DataProblem):

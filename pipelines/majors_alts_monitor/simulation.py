@@ -24,9 +24,8 @@ from majors_alts_monitor._day import (
     walk_many,
 )
 from majors_alts_monitor.engine import Book, PositionLog, Tape, daily_frame
-from majors_alts_monitor.errors import ConfigError, TableContractError
+from majors_alts_monitor.errors import ConfigError, RuinError, TableContractError
 from majors_alts_monitor.types import Bools, Floats
-from pipeline_kit.errors import DataProblem
 
 SizingBasis = Literal["pre_cost", "post_cost"]
 
@@ -124,11 +123,12 @@ def simulate(
     Raises
     ------
     ConfigError
-        If the frames do not fit each other or a cost is negative.
+        If the frames do not fit each other, hold no numbers, have a day or column twice or days
+        out of order, or a cost is negative.
     TableContractError
         If a close is not positive or a value is infinite.
-    DataProblem
-        If NAV falls to 0 or below.
+    RuinError
+        If NAV falls to 0 or below: a path of fractions of NAV has no next day then.
 
     Examples
     --------
@@ -149,6 +149,8 @@ def simulate(
         max_stale_days=max_stale_days,
         sizing_basis=sizing_basis,
     )
+    for name, frame in (("targets", targets), ("closes", closes)):
+        _check_frame(name, frame)
     assets = _sorted_assets(targets.columns)
     tape = _tape_of(assets, closes, funding, is_delisted, adv_usd, sigma)
     if not targets.index.equals(closes.index):
@@ -160,7 +162,7 @@ def simulate(
     totals = np.zeros((len(targets), len(TOTALS)))
     ruin = walk(_capital(initial_capital), *_arrays(tape, wanted), terms, totals)
     if ruin >= 0:
-        raise DataProblem(f"{targets.index[ruin]}: {RUIN}")
+        raise RuinError(f"{targets.index[ruin]}: {RUIN}")
     return Simulation(targets.index, assets, tape, terms, wanted, float(initial_capital), totals)
 
 
@@ -196,8 +198,8 @@ def simulate_many(
 
     Raises
     ------
-    ConfigError, TableContractError, DataProblem
-        As ``simulate``.
+    ConfigError, TableContractError, RuinError
+        As ``simulate``; one variant that is ruined ends the call and is named.
 
     Examples
     --------
@@ -220,6 +222,7 @@ def simulate_many(
             f"targets must have shape (n_variants, {len(prices)}, {prices.shape[1]}) "
             f"to fit closes, was {np.shape(targets)}"
         )
+    _check_frame("closes", prices)
     assets = _sorted_assets(prices.columns)
     tape = _tape_of(assets, prices, _labelled(funding, prices), None, None, None)
     order = prices.columns.get_indexer(assets)
@@ -229,7 +232,7 @@ def simulate_many(
     equity = np.zeros(wanted.shape[:2])
     variant, row = walk_many(_capital(initial_capital), *_arrays(tape, wanted), terms, equity)
     if row >= 0:
-        raise DataProblem(f"variant {variant}, {prices.index[row]}: {RUIN}")
+        raise RuinError(f"variant {variant}, {prices.index[row]}: {RUIN}")
     return equity
 
 
@@ -247,9 +250,17 @@ def _capital(value: float) -> float:
     return float(value)
 
 
+def _check_frame(name: str, frame: object) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise ConfigError(f"{name}: must be a DataFrame, was {type(frame).__name__}")
+    if not frame.columns.is_unique:
+        twice = sorted(set(map(str, frame.columns[frame.columns.duplicated()])))
+        raise ConfigError(f"{name}: columns appear twice: {', '.join(twice)}")
+    if not (frame.index.is_unique and frame.index.is_monotonic_increasing):
+        raise ConfigError(f"{name}: each day must be one row, oldest first")
+
+
 def _sorted_assets(columns: pd.Index) -> pd.Index:
-    if not columns.is_unique:
-        raise ConfigError(f"columns appear twice: {sorted(set(columns[columns.duplicated()]))}")
     # Sums over assets are taken in one order, whatever the order of the columns given.
     ordered: pd.Index = pd.Index(sorted(columns, key=str))
     return ordered
@@ -301,6 +312,7 @@ def _tape_of(
 
 def _fitted(name: str, frame: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` on the days and assets of ``like``; assets it does not have are NaN."""
+    _check_frame(name, frame)
     if not frame.index.equals(like.index):
         raise ConfigError(
             f"{name} and closes must have the same days, was {len(frame)} rows against {len(like)}"
@@ -309,7 +321,10 @@ def _fitted(name: str, frame: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
 
 
 def _finite(name: str, frame: pd.DataFrame) -> Floats:
-    values = np.ascontiguousarray(frame.to_numpy(dtype=np.float64))
+    try:
+        values = np.ascontiguousarray(frame.to_numpy(dtype=np.float64, na_value=np.nan))
+    except (TypeError, ValueError) as e:
+        raise ConfigError(f"{name}: must hold numbers only: {e}") from e
     if np.isinf(values).any():
         row, column = np.argwhere(np.isinf(values))[0]
         raise TableContractError(

@@ -34,12 +34,14 @@ from majors_alts_monitor.engine import (
     FUNDING_MAJORS,
     R_LS_GROSS,
     R_LS_NET,
+    RUIN,
     Book,
     PositionLog,
     Tape,
     Terms,
     daily_frame,
 )
+from majors_alts_monitor.errors import RuinError
 from majors_alts_monitor.rich_objective import enrich_targets
 from majors_alts_monitor.types import Bools, Floats, Market, Regime
 
@@ -99,8 +101,8 @@ def walk(market: Market, signals: Signals, books: Books, config: MonitorConfig) 
 
     Raises
     ------
-    DataProblem
-        If the book loses all of its NAV.
+    RuinError
+        If the book loses all of its NAV, naming the day.
     """
     tape = market_tape(market, config)
     book = Book(tape, cost_terms(config), nav=1.0)
@@ -267,7 +269,10 @@ class _Walker:
             before = remember(before, decision, outlook)
         due = [d for d in before.pending if d.row + self._lag == row]
         trade = due[0] if due else None
-        self._book.advance(row, None if trade is None else trade.targets)
+        try:
+            self._book.advance(row, None if trade is None else trade.targets)
+        except RuinError as e:
+            raise RuinError(f"{self._market.dates[row]:%Y-%m-%d}: {RUIN}") from e
         self.log.add(row, self._book.cells)
 
         held_betas = self._betas

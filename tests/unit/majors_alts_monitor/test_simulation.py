@@ -6,8 +6,7 @@ import pytest
 
 from majors_alts_monitor.backtest import simulate, simulate_many
 from majors_alts_monitor.engine import Book
-from majors_alts_monitor.errors import ConfigError, TableContractError
-from pipeline_kit.errors import DataProblem
+from majors_alts_monitor.errors import ConfigError, RuinError, TableContractError
 from tests.reference.dollar_ledger import DollarLedger, Rules
 
 NAN = float("nan")
@@ -209,10 +208,72 @@ def test_empty_range_gives_an_empty_path():
 def test_ruin_is_named_by_its_day_and_variant():
     targets, closes = frame({"SOL": [-1.0, NAN]}), frame({"SOL": [1, 2]})
 
-    with pytest.raises(DataProblem, match=r"2024-01-02.*lost all of its NAV"):
+    with pytest.raises(RuinError, match=r"2024-01-02.*lost all of its NAV"):
         simulate(targets, closes)
-    with pytest.raises(DataProblem, match="variant 1, 2024-01-02"):
+    with pytest.raises(RuinError, match="variant 1, 2024-01-02"):
         simulate_many(np.stack([targets.to_numpy() * 0, targets.to_numpy()]), closes)
+
+
+EDGES = {
+    "first row holds nothing": ({"SOL": [NAN, 0.5, NAN, 0.2]}, {"SOL": [1, 2, 3, 2]}),
+    "a gap that is too long": (
+        {"SOL": [-0.5, NAN, NAN, NAN, NAN, NAN], "XRP": [0.5, NAN, NAN, NAN, NAN, 0.1]},
+        {"SOL": [5, 6, NAN, NAN, NAN, NAN], "XRP": [3, 2, 3, 2, 3, 2]},
+    ),
+    "a price that returns in time": (
+        {"SOL": [-0.5, NAN, 0.1, NAN]},
+        {"SOL": [5, NAN, NAN, 7]},
+    ),
+    "no price on the day of the trade": (
+        {"SOL": [0.4, NAN, NAN], "XRP": [-0.4, NAN, NAN]},
+        {"SOL": [NAN, 2, 3], "XRP": [1, 2, 1.5]},
+    ),
+    "nothing ever trades": ({"SOL": [NAN, NAN]}, {"SOL": [1, 2]}),
+    "never a price": ({"SOL": [0.5, 0.5]}, {"SOL": [NAN, NAN]}),
+}
+
+
+@pytest.mark.parametrize("basis", ["pre_cost", "post_cost"])
+@pytest.mark.parametrize("case", EDGES)
+def test_edges_agree_with_a_ledger_of_dollars(case, basis):
+    targets, closes = (frame(columns) for columns in EDGES[case])
+    funding = closes.notna().astype(float) * 0.001
+    funding.iloc[-1] = NAN
+    n = closes.shape[1]
+    rules = Rules(
+        fee=0.001,
+        slippage=0.002,
+        delist_penalty=0.05,
+        max_stale_days=2,
+        is_post_cost=basis == "post_cost",
+    )
+    ledger = DollarLedger(rules, cash=1000.0, coins=[0.0] * n)
+    rows = (f.itertuples(index=False) for f in (closes, funding, targets))
+    nothing = [NAN] * n
+
+    expected = [ledger.day(*day, nothing, nothing, [False] * n) for day in zip(*rows, strict=True)]
+
+    equity = simulate(
+        targets,
+        closes,
+        funding=funding,
+        fee_bps=10,
+        slippage_bps=20,
+        delist_penalty_bps=500,
+        max_stale_days=2,
+        sizing_basis=basis,
+        initial_capital=1000,
+    ).equity
+    assert equity.tolist() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32", "Float64", "object"])
+def test_any_dtype_of_numbers_gives_the_path_of_doubles(dtype):
+    targets, closes = frame({"SOL": [1, 0, 1]}), frame({"SOL": [1, 2, 4]})
+
+    path = simulate(targets.astype(dtype), closes.astype(dtype), funding=closes.astype(dtype) * 0)
+
+    assert path.equity.tolist() == simulate(targets, closes).equity.tolist()
 
 
 ONE = frame({"SOL": [1, 1]})
@@ -224,7 +285,12 @@ ONE = frame({"SOL": [1, 1]})
         (ConfigError, "no column for XRP", {"targets": frame({"XRP": [0, 0]})}),
         (ConfigError, "same days", {"targets": frame({"SOL": [0, 0]}, start="2023-01-01")}),
         (ConfigError, "funding and closes", {"funding": frame({"SOL": [0.0]})}),
-        (ConfigError, "twice", {"targets": pd.concat([ONE, ONE], axis=1)}),
+        (ConfigError, "targets.*twice", {"targets": pd.concat([ONE, ONE], axis=1)}),
+        (ConfigError, "closes.*twice", {"closes": pd.concat([ONE, ONE], axis=1)}),
+        (ConfigError, "funding.*twice", {"funding": pd.concat([ONE, ONE], axis=1)}),
+        (ConfigError, "oldest first", {"targets": ONE[::-1], "closes": ONE[::-1]}),
+        (ConfigError, "numbers only", {"targets": ONE.astype(object).replace(1.0, "half")}),
+        (ConfigError, "was ndarray", {"targets": ONE.to_numpy()}),
         (ConfigError, "initial_capital", {"initial_capital": 0.0}),
         (ConfigError, "sizing_basis", {"sizing_basis": "mid_cost"}),
         (TableContractError, "must be positive, was 0.0", {"closes": frame({"SOL": [1, 0]})}),
