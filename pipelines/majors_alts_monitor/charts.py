@@ -29,8 +29,19 @@ DIVERGING: Final = ((0.0, RED), (0.5, "#F4F4F4"), (1.0, BLUE))
 DIGITS: Final = 6
 """Significant digits of a drawn number: more than a screen shows, a third of a double's size."""
 
-MOST_NAMES: Final = 10
+MOST_NAMES: Final = 8
 """Names on an axis; of more, every second, third, .. is written."""
+DATE_AXIS: Final = {
+    "type": "date",
+    "nticks": 5,
+    "tickangle": 0,
+    "tickformatstops": [
+        {"dtickrange": [None, "M1"], "value": "%-d %b<br>%Y"},
+        {"dtickrange": ["M1", "M12"], "value": "%b<br>%Y"},
+        {"dtickrange": ["M12", None], "value": "%Y"},
+    ],
+}
+"""Few and narrow enough days that none has to be turned on a phone."""
 SHADE: Final = 0.22
 """Opacity of a regime behind a line: seen on white and on black, and the line still legible."""
 
@@ -160,7 +171,7 @@ def _heat_figure(heat: Heat) -> dict[str, Any]:
     layout = {
         "xaxis": {
             "automargin": True,
-            **({"type": "date"} if heat.is_dated else category_axis(heat.x)),
+            **(DATE_AXIS if heat.is_dated else category_axis(heat.x)),
         },
         "yaxis": {"automargin": True, "autorange": "reversed", "type": "category"},
         "margin": {"l": 56, "r": 12, "t": 8, "b": 36},
@@ -199,7 +210,9 @@ def _chart_figure(chart: Chart) -> dict[str, Any]:
         layout["yaxis"]["tickformat"] = ".1%"
     if not chart.is_dated:
         layout["xaxis"] |= category_axis(chart.x)
-    elif len(chart.x) > 1:
+    else:
+        layout["xaxis"] |= DATE_AXIS
+    if chart.is_dated and len(chart.x) > 1:
         # Without it markers widen their own chart and the days no longer line up.
         layout["xaxis"]["range"] = [chart.x[0], chart.x[-1]]
     return {"data": traces, "layout": layout}

@@ -29,7 +29,7 @@ from majors_alts_monitor.charts import (
 from majors_alts_monitor.dashboard import environment, figures, flat
 from majors_alts_monitor.formatting import NOTHING, number, percent
 
-MOST_CURVES: Final = 8
+MOST_CURVES: Final = 7
 MOST_BARS: Final = 12
 MOST_VALUES: Final = 40
 """A key with more values is no axis."""
@@ -224,18 +224,19 @@ def interval_chart(board: pd.DataFrame) -> Chart | None:
 def equity_chart(board: pd.DataFrame, returns: pd.DataFrame) -> Chart:
     """Return the equity of the members that lead."""
     best = [name for name in board["member"] if name in returns.columns][:MOST_CURVES]
+    rank = {name: place for place, name in enumerate(board["member"], start=1)}
     equity = (1 + returns[best]).cumprod()
     return Chart(
         key="equity",
         title="Equity after all costs",
         x=[f"{day:%Y-%m-%d}" for day in pd.to_datetime(equity.index)],
         series=[
-            Series(str(name), equity[name].tolist(), PALETTE[i % len(PALETTE)])
+            Series(f"{rank[name]}.", equity[name].tolist(), PALETTE[i % len(PALETTE)])
             for i, name in enumerate(best)
         ],
         y_title="start = 1",
         levels={"start": 1.0},
-        note=f"The first {len(best)} of the leaderboard.",
+        note=f"The first {len(best)} of the leaderboard, by their place on it.",
     )
 
 

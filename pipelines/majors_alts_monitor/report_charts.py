@@ -166,7 +166,8 @@ def equity_chart(run: RunTables) -> Chart:
     """Return equity over the regime in force, with the days it traded."""
     curve, daily = run.tables["bt_equity_curve"], run.tables["bt_daily_pnl"]
     series = [Series("strategy", curve["equity"].tolist(), BLUE)]
-    exits = daily["exit_reason"].fillna("").astype(str) != ""
+    # Without any exit the column comes back from its file as numbers.
+    exits = daily["exit_reason"].notna() & (daily["exit_reason"].astype(str) != "")
     for name, is_marked, color in (
         ("rebalance", daily["rebalanced"].astype(bool) & ~exits, GREEN),
         ("exit", exits, RED),
