@@ -9,6 +9,7 @@ end. No key is ever written: not the request's, and not one a vendor echoes.
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
 import hashlib
 import json
@@ -35,6 +36,7 @@ KEPT_HEADERS: Final = frozenset(
     }
 )
 SANDBOX_SERVER: Final = "SyntheticMarket/"
+LONGEST_WORDS: Final = 200
 REDACTED: Final = b"[key removed]"
 GZIP: Final = 31
 """zlib's number for a gzip member."""
@@ -87,6 +89,18 @@ def redact(body: bytes, keys: tuple[str, ...]) -> bytes:
     return body
 
 
+def printable(text: str) -> str:
+    r"""Return a vendor's words on one line, short, without what a terminal would act on.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31m\n  b\ud800")
+    'a?[31m b?'
+    """
+    line = " ".join(text.split())[:LONGEST_WORDS]
+    return "".join(c if c.isprintable() else "?" for c in line)
+
+
 class Archive:
     """Writer of one run's answers; safe to share between threads.
 
@@ -110,7 +124,7 @@ class Archive:
         with self._lock:
             if answer.vendor not in self._files:
                 self._files[answer.vendor] = self._open(answer.vendor, answer.fetched_at)
-            os.write(self._files[answer.vendor], member)
+            _write_whole(self._files[answer.vendor], member)
 
     def close(self) -> None:
         """Make everything written durable."""
@@ -153,6 +167,17 @@ def read_file(path: Path) -> Iterator[Answer]:
                 if inflate.eof:
                     yield _decode(line)
                     inflate, line = zlib.decompressobj(wbits=GZIP), b""
+
+
+def _write_whole(fd: int, member: bytes) -> None:
+    """Write an answer or nothing: a torn one in the middle would hide those behind it."""
+    size = os.fstat(fd).st_size
+    try:
+        if os.write(fd, member) < len(member):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
 
 
 def _encode(answer: Answer) -> bytes:

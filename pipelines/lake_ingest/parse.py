@@ -11,13 +11,13 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from lake_ingest.bronze import Answer
+from lake_ingest.bronze import Answer, printable
 from lake_ingest.errors import ContractError
 
 SECOND_MS: Final = 1000
@@ -41,7 +41,6 @@ class Subscription:
 
     level: str
     is_expired: bool
-    expires_at: datetime | None
 
 
 def day_ms(day: date) -> int:
@@ -92,11 +91,7 @@ def coinglass_subscription(answer: Answer) -> Subscription:
     data = _coinglass_data(answer)
     if not isinstance(data, dict) or not isinstance(data.get("level"), str):
         raise ContractError(answer.path, "level", "is missing or not a text")
-    expires = data.get("expire_time")
-    instant = None
-    if isinstance(expires, int | float) and not isinstance(expires, bool):
-        instant = datetime.fromtimestamp(expires / SECOND_MS, UTC)
-    return Subscription(data["level"].upper(), data.get("expired") is True, instant)
+    return Subscription(printable(data["level"].upper()), data.get("expired") is True)
 
 
 def coinglass_coins(answer: Answer) -> frozenset[str]:
@@ -139,7 +134,9 @@ def coinglass_market_caps(answer: Answer) -> dict[str, float]:
 def coingecko_names(answer: Answer) -> dict[str, str]:
     """Return id and name of the coins of a markets snapshot."""
     rows = _list(answer, _json(answer), "body")
-    return {str(_field(answer, row, "id")): str(row.get("name") or row["id"]) for row in rows}
+    return {
+        str(_field(answer, row, "id")): printable(str(row.get("name") or row["id"])) for row in rows
+    }
 
 
 def coingecko_symbols(answer: Answer) -> list[tuple[str, str]]:
@@ -223,8 +220,7 @@ def binance_funding(answer: Answer, symbol: str, window: Window) -> pd.DataFrame
         ``time`` (ms), ``funding_rate`` (decimal), ``mark_price`` (NaN where unknown).
     """
     rows = _list(answer, _json(answer), "body")
-    if any(_field(answer, row, "symbol") != symbol for row in rows):
-        raise ContractError(answer.path, "symbol", f"is not the {symbol} asked for")
+    _refuse_other_symbol(answer, rows, symbol)
     frame = pd.DataFrame(
         {
             "time": _to_minute(_integers(answer, rows, "fundingTime")),
@@ -232,10 +228,10 @@ def binance_funding(answer: Answer, symbol: str, window: Window) -> pd.DataFrame
             "mark_price": _optional_numbers(answer, rows, "markPrice"),
         }
     )
-    return _inside(answer, frame, window)
+    return one_per_time(answer, _inside(answer, frame, window), "funding_rate")
 
 
-def binance_open_interest(answer: Answer) -> pd.DataFrame:
+def binance_open_interest(answer: Answer, symbol: str) -> pd.DataFrame:
     """Return daily levels, labelled with the day they close.
 
     Returns
@@ -244,14 +240,17 @@ def binance_open_interest(answer: Answer) -> pd.DataFrame:
         ``date``, ``open_interest_usd``; zero is missing and left out.
     """
     rows = _list(answer, _json(answer), "body")
+    _refuse_other_symbol(answer, rows, symbol)
     frame = pd.DataFrame(
         {
             "time": _integers(answer, rows, "timestamp"),
             "open_interest_usd": _numbers(answer, rows, "sumOpenInterestValue"),
         }
     )
+    now_ms = instant_ms(answer.fetched_at)
+    frame = _inside(answer, frame, Window(now_ms - OPEN_INTEREST_DEPTH_MS, now_ms))
     frame = frame[(frame["time"] % DAY_MS == 0) & (frame["open_interest_usd"] != 0)]
-    frame = frame.drop_duplicates("time", keep="last").sort_values("time")
+    frame = one_per_time(answer, frame, "open_interest_usd")
     frame.insert(0, "date", to_days(frame.pop("time") - DAY_MS))
     return frame.reset_index(drop=True)
 
@@ -267,14 +266,24 @@ def binance_contracts(answer: Answer) -> pd.DataFrame:
     body = _json(answer)
     symbols = _list(answer, body.get("symbols") if isinstance(body, dict) else None, "symbols")
     rows = [row for row in symbols if _field(answer, row, "contractType") == "PERPETUAL"]
-    return pd.DataFrame(
+    listed = pd.DataFrame(
         {
-            "symbol": [str(_field(answer, row, "symbol")) for row in rows],
-            "base_asset": [str(_field(answer, row, "baseAsset")) for row in rows],
+            "symbol": [printable(str(_field(answer, row, "symbol"))) for row in rows],
+            "base_asset": [printable(str(_field(answer, row, "baseAsset"))) for row in rows],
             "onboard_ms": _integers(answer, rows, "onboardDate"),
             "delivery_ms": _integers(answer, rows, "deliveryDate"),
         }
     )
+    for field, column in (("onboardDate", "onboard_ms"), ("deliveryDate", "delivery_ms")):
+        if not listed[column].between(FIRST_LISTING_MS, LAST_DELIVERY_MS).all():
+            raise ContractError(answer.path, field, "is not a time in milliseconds")
+    return listed
+
+
+FIRST_LISTING_MS: Final = day_ms(date(2019, 9, 1))
+LAST_DELIVERY_MS: Final = day_ms(date(2200, 1, 1))
+OPEN_INTEREST_DEPTH_MS: Final = 32 * DAY_MS
+"""The vendor keeps 30 days."""
 
 
 def settlement_intervals(times_ms: Sequence[int]) -> list[float]:
@@ -311,7 +320,7 @@ def _coinglass_list(answer: Answer) -> list[Any]:
 def _json(answer: Answer) -> Any:
     try:
         return json.loads(answer.body)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise ContractError(answer.path, "body", "is not JSON") from e
 
 
@@ -321,6 +330,11 @@ def _list(answer: Answer, value: Any, name: str) -> list[Any]:
     return value
 
 
+def _refuse_other_symbol(answer: Answer, rows: Sequence[Any], symbol: str) -> None:
+    if any(_field(answer, row, "symbol") != symbol for row in rows):
+        raise ContractError(answer.path, "symbol", f"is not the {symbol} asked for")
+
+
 def _field(answer: Answer, row: Any, name: str) -> Any:
     if not isinstance(row, dict) or name not in row:
         raise ContractError(answer.path, name, "is missing")
@@ -328,21 +342,35 @@ def _field(answer: Answer, row: Any, name: str) -> Any:
 
 
 def _integers(answer: Answer, rows: Sequence[Any], name: str) -> np.ndarray[Any, Any]:
-    values = [_field(answer, row, name) for row in rows]
-    try:
-        numbers = np.array([_to_number(value) for value in values], dtype=np.float64)
-    except (TypeError, ValueError) as e:
-        raise ContractError(answer.path, name, f"is not a number ({e})") from e
-    if not np.isfinite(numbers).all() or (numbers != np.floor(numbers)).any():
+    return whole_numbers(answer, name, _to_floats(answer, name, _cells(answer, rows, name)))
+
+
+def whole_numbers(answer: Answer, name: str, numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return floats as integers.
+
+    Raises
+    ------
+    ContractError
+        If one is not whole, not finite, or beyond what a float holds exactly.
+    """
+    is_whole = (np.abs(numbers) < MAX_EXACT) & (np.floor(numbers) == numbers)
+    if not is_whole.all():
         raise ContractError(answer.path, name, "is not a whole number")
     return numbers.astype(np.int64)
 
 
+MAX_EXACT: Final = 2.0**53
+
+
 def _numbers(answer: Answer, rows: Sequence[Any], name: str) -> np.ndarray[Any, Any]:
-    numbers = _to_floats(answer, name, [_field(answer, row, name) for row in rows])
+    numbers = _to_floats(answer, name, _cells(answer, rows, name))
     if len(numbers) and np.isnan(numbers).all():
         raise ContractError(answer.path, name, "holds no number at all")
     return numbers
+
+
+def _cells(answer: Answer, rows: Sequence[Any], name: str) -> list[Any]:
+    return [_field(answer, row, name) for row in rows]
 
 
 def _optional_numbers(answer: Answer, rows: Sequence[Any], name: str) -> np.ndarray[Any, Any]:
@@ -352,8 +380,8 @@ def _optional_numbers(answer: Answer, rows: Sequence[Any], name: str) -> np.ndar
 def _to_floats(answer: Answer, name: str, values: Sequence[Any]) -> np.ndarray[Any, Any]:
     try:
         numbers = np.array([_to_number(value) for value in values], dtype=np.float64)
-    except (TypeError, ValueError) as e:
-        raise ContractError(answer.path, name, f"is not a number ({e})") from e
+    except (TypeError, ValueError, OverflowError) as e:
+        raise ContractError(answer.path, name, f"is not a number ({printable(str(e))})") from e
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
@@ -381,13 +409,29 @@ def _to_minute(times_ms: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return rounded
 
 
-def _inside(answer: Answer, frame: pd.DataFrame, window: Window) -> pd.DataFrame:
+def _inside(
+    answer: Answer, frame: pd.DataFrame, window: Window, name: str = "time"
+) -> pd.DataFrame:
     outside = (frame["time"] < window.start_ms) | (frame["time"] > window.end_ms)
     if outside.any():
         raise ContractError(
-            answer.path, "time", f"lies outside the window asked for in {int(outside.sum())} rows"
+            answer.path, name, f"lies outside the window asked for in {int(outside.sum())} rows"
         )
-    return frame.drop_duplicates("time", keep="last").sort_values("time").reset_index(drop=True)
+    return frame
+
+
+def one_per_time(answer: Answer, frame: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Return the rows by ``time``, those sent twice once.
+
+    Raises
+    ------
+    ContractError
+        If two rows of one time have different values: nobody knows which one is right.
+    """
+    if frame.drop_duplicates(["time", value])["time"].duplicated().any():
+        raise ContractError(answer.path, "time", f"is there twice with different {value}")
+    kept = frame.drop_duplicates("time", keep="last")
+    return kept.sort_values("time").reset_index(drop=True)
 
 
 def _closed_bars(answer: Answer, frame: pd.DataFrame, window: Window) -> pd.DataFrame:
@@ -395,7 +439,7 @@ def _closed_bars(answer: Answer, frame: pd.DataFrame, window: Window) -> pd.Data
         raise ContractError(answer.path, "time", "is not the opening of a bar")
     bars = _inside(answer, frame, window)
     is_closed = bars["time"] + window.interval_ms <= instant_ms(answer.fetched_at)
-    return bars[is_closed].reset_index(drop=True)
+    return one_per_time(answer, bars[is_closed], "close")
 
 
 def _chart_array(
@@ -404,12 +448,12 @@ def _chart_array(
     points = _list(answer, body.get(name) if isinstance(body, dict) else None, name)
     if not all(isinstance(p, list) and len(p) == 2 and _is_number(p[0]) for p in points):
         raise ContractError(answer.path, name, "is not a list of [time, value]")
-    times = [p[0] for p in points]
-    index = pd.Index(times, dtype="int64")
-    values = pd.Series(_to_floats(answer, name, [p[1] for p in points]), index=index)
-    # The newest point may be live; it is off midnight, and later than what was asked for.
-    at_midnight = values[values.index % DAY_MS == 0]
-    stamps = at_midnight.index
-    if ((stamps < start_s * SECOND_MS) | (stamps > end_s * SECOND_MS)).any():
-        raise ContractError(answer.path, name, "lies outside the window asked for")
-    return at_midnight[~stamps.duplicated(keep="last")]
+    times = whole_numbers(answer, name, _to_floats(answer, name, [p[0] for p in points]))
+    values = _to_floats(answer, name, [p[1] for p in points])
+    frame = pd.DataFrame({"time": times, "value": values})
+    # The newest point may be live: off midnight, and later than what was asked for.
+    is_live = frame["time"] % DAY_MS != 0
+    window = Window(start_s * SECOND_MS, end_s * SECOND_MS)
+    _inside(answer, frame[~is_live | (frame["time"] < window.start_ms)], window, name)
+    at_midnight = one_per_time(answer, frame[~is_live], "value")
+    return at_midnight.set_index("time")["value"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -14,12 +16,33 @@ import pandas as pd
 
 from lake_ingest.bronze import Answer
 from lake_ingest.errors import ContractError
-from lake_ingest.parse import DAY_MS, HOUR_MS, MINUTE_MS, day_ms, instant_ms, traded_bars
+from lake_ingest.parse import (
+    DAY_MS,
+    FIRST_LISTING_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    day_ms,
+    instant_ms,
+    one_per_time,
+    traded_bars,
+    whole_numbers,
+)
 
 MAX_FILE_BYTES: Final = 1 << 28
 STAMPED_AT_START_FROM: Final = date(2026, 6, 25)
 """First file whose rows carry the start of their five minutes instead of the end
 (binance-public-data issue 491): a look-ahead trap."""
+BROKEN_FILE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    csv.Error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+"""What ``zipfile`` and ``csv`` raise on bytes that are none of theirs."""
 KLINE_FIELDS: Final = {"open_time": 0, "close": 4, "quote_volume": 7, "count": 8}
 FUNDING_FIELDS: Final = {"calc_time": 0, "funding_interval_hours": 1, "last_funding_rate": 2}
 
@@ -33,13 +56,12 @@ def archive_klines(answer: Answer) -> pd.DataFrame:
         ``time`` (open, ms), ``close``, ``quote_volume``; the header line is optional.
     """
     frame = _columns(answer, _read_rows(answer), KLINE_FIELDS)
-    frame = frame.rename(columns={"open_time": "time"})
-    frame["time"] = frame["time"].astype(np.int64)
+    times = _times(answer, frame.pop("open_time"), "open_time")
+    frame.insert(0, "time", times)
     if (frame["time"] % DAY_MS != 0).any():
         raise ContractError(answer.path, "open_time", "is not the opening of a day")
     is_closed = frame["time"] + DAY_MS <= instant_ms(answer.fetched_at)
-    bars = frame[is_closed].drop_duplicates("time", keep="last").sort_values("time")
-    return traded_bars(bars)
+    return traded_bars(one_per_time(answer, frame[is_closed], "close"))
 
 
 def archive_funding(answer: Answer) -> pd.DataFrame:
@@ -52,10 +74,10 @@ def archive_funding(answer: Answer) -> pd.DataFrame:
     """
     frame = _columns(answer, _read_rows(answer), FUNDING_FIELDS)
     frame.columns = pd.Index(["time", "interval_hours", "funding_rate"])
-    stamps = frame["time"].astype(np.int64)
+    stamps = _times(answer, frame["time"], "calc_time")
     frame["time"] = (stamps + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
-    kept = frame.drop_duplicates("time", keep="last").sort_values("time")
-    return kept[["time", "funding_rate", "interval_hours"]].reset_index(drop=True)
+    kept = one_per_time(answer, frame, "funding_rate")
+    return kept[["time", "funding_rate", "interval_hours"]]
 
 
 def archive_open_interest(answer: Answer, day: date) -> float | None:
@@ -73,6 +95,8 @@ def archive_open_interest(answer: Answer, day: date) -> float | None:
     shift = timedelta(minutes=5 if day >= STAMPED_AT_START_FROM else 0)
     day_end = day_ms(day) + DAY_MS
     newest: tuple[int, float] | None = None
+    if any(len(row) <= max(at, value) for row in rows):
+        raise ContractError(answer.path, "row", "is shorter than its columns")
     for row in rows[1:]:
         level = _to_float(answer, row[value], "sum_open_interest_value") if row[value] else 0.0
         known = _stamp_ms(answer, row[at]) + int(shift.total_seconds()) * 1000
@@ -88,9 +112,17 @@ def _read_rows(answer: Answer) -> list[list[str]]:
             if member.file_size > MAX_FILE_BYTES:
                 raise ContractError(answer.path, "file", f"unpacks to {member.file_size} bytes")
             text = archive.read(member).decode("utf-8")
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as e:
+        return [row for row in csv.reader(io.StringIO(text)) if row]
+    except BROKEN_FILE as e:
         raise ContractError(answer.path, "zip", f"is not one file of text ({e})") from e
-    return [row for row in csv.reader(io.StringIO(text)) if row]
+
+
+def _times(answer: Answer, stamps: pd.Series[float], name: str) -> np.ndarray[Any, Any]:
+    """Return stamps in milliseconds; the archive's spot files have microseconds."""
+    times = whole_numbers(answer, name, stamps.to_numpy())
+    if ((times < FIRST_LISTING_MS) | (times > instant_ms(answer.fetched_at) + DAY_MS)).any():
+        raise ContractError(answer.path, name, "is not a time in milliseconds")
+    return times
 
 
 def _columns(answer: Answer, rows: list[list[str]], fields: dict[str, int]) -> pd.DataFrame:

@@ -124,7 +124,7 @@ def fetch_metrics(
     """
     recent_from = job.last_day - timedelta(days=plan.binance_open_interest_days - 1)
     answer = rest.open_interest(job.identity, plan.binance_open_interest_days)
-    pages = [binance_open_interest(answer).assign(fetched_at=stamp(answer))]
+    pages = [binance_open_interest(answer, job.identity).assign(fetched_at=stamp(answer))]
     older = pd.date_range(job.first_day, min(job.last_day, recent_from - ONE_DAY))
     for day in older.date:
         file = archive.metrics_day(job.identity, day) if archive is not None else None

@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 import httpx
 
-from lake_ingest.bronze import Answer, Archive, Params, redact, request_id
+from lake_ingest.bronze import Answer, Archive, Params, printable, redact, request_id
 from lake_ingest.budget import Budget
 from lake_ingest.errors import (
     AuthError,
@@ -187,7 +188,7 @@ class Channel:
         status, body, error = 0, b"", ""
         headers: dict[str, str] = {}
         try:
-            status, headers, body = self._exchange(path, params)
+            status, headers, body = self._in_time(path, params)
         except httpx.RequestError as e:
             error = f"{type(e).__name__}: {e}".strip(": ")
         except _TooLongError as e:
@@ -211,15 +212,32 @@ class Channel:
             self._follow(self._protocol.heed(answer.headers))
         return answer
 
-    def _exchange(self, path: str, params: Params) -> tuple[int, dict[str, str], bytes]:
-        deadline = time.monotonic() + self._transport.answer_s
+    def _in_time(self, path: str, params: Params) -> _Exchanged:
+        """Return the whole answer, or give it up when its time is over.
+
+        A read's own timeout begins anew with every byte, also within the headers, so a vendor
+        that trickles could hold us for ever. A thread that is given up ends with its connection.
+        """
+        exchanged: Future[_Exchanged] = Future()
+
+        def work() -> None:
+            try:
+                exchanged.set_result(self._exchange(path, params))
+            except BaseException as e:  # handed over to whoever waits
+                exchanged.set_exception(e)
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            return exchanged.result(self._transport.answer_s)
+        except TimeoutError as e:
+            raise _TooLongError(f"no whole answer in {self._transport.answer_s:g} s") from e
+
+    def _exchange(self, path: str, params: Params) -> _Exchanged:
         with self._http.stream("GET", path, params=dict(params)) as response:
             chunks, size = [], 0
             for chunk in response.iter_bytes():
                 chunks.append(chunk)
                 size += len(chunk)
-                if time.monotonic() > deadline:
-                    raise _TooLongError(f"no whole answer in {self._transport.answer_s:g} s")
                 if size > self._transport.max_answer_bytes:
                     raise _TooLongError(f"answer above {self._transport.max_answer_bytes} bytes")
             return response.status_code, dict(response.headers), b"".join(chunks)
@@ -272,6 +290,10 @@ class Channel:
             raise self._given_up
 
 
+_Exchanged = tuple[int, dict[str, str], bytes]
+"""Status, headers, body."""
+
+
 class _TooLongError(Exception):
     """An answer took longer, or was larger, than we wait for."""
 
@@ -299,15 +321,20 @@ def describe(answer: Answer, words: str = "") -> str:
     said = words or answer.error or f"HTTP {answer.status}"
     subject = answer.params.get("symbol")
     where = f"{answer.path} {subject}" if subject else answer.path
-    return f"{answer.vendor} GET {where}: {' '.join(said.split())[:200]}"
+    return f"{answer.vendor} GET {where}: {printable(said)}"
 
 
 def read_json(answer: Answer) -> Any:
     """Return the body as JSON, or None when it is none."""
     try:
         return json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def is_count(text: str) -> bool:
+    """Return whether a header's text is a number one can count to."""
+    return text.isdecimal() and len(text) < 10
 
 
 def retry_after_s(answer: Answer) -> float | None:
@@ -322,7 +349,7 @@ def retry_after_s(answer: Answer) -> float | None:
         pass
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -18,6 +18,7 @@ from lake_ingest.vendors._http import (
     Channel,
     classify_status,
     describe,
+    is_count,
     read_json,
     retry_after_s,
 )
@@ -104,6 +105,6 @@ def heeding(max_weight: int) -> Callable[[Mapping[str, str]], Advice]:
 
     def heed(headers: Mapping[str, str]) -> Advice:
         used = headers.get("x-mbx-used-weight-1m", "")
-        return Advice(pause_s=60.0) if used.isdecimal() and int(used) > max_weight else Advice()
+        return Advice(pause_s=60.0) if is_count(used) and int(used) > max_weight else Advice()
 
     return heed

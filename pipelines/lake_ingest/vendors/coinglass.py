@@ -24,6 +24,7 @@ from lake_ingest.vendors._http import (
     Channel,
     classify_status,
     describe,
+    is_count,
     read_json,
     retry_after_s,
 )
@@ -114,7 +115,7 @@ def classify(answer: Answer) -> VendorError | None:
 def heed(headers: Mapping[str, str]) -> Advice:
     """Return the limit per minute that the answer's headers name."""
     limit = headers.get("api-key-max-limit", "")
-    return Advice(limit=int(limit)) if limit.isdecimal() and int(limit) > 0 else Advice()
+    return Advice(limit=int(limit)) if is_count(limit) and int(limit) > 0 else Advice()
 
 
 def _classify_code(answer: Answer, code: str, msg: str) -> VendorError | None:

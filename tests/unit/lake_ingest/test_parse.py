@@ -277,16 +277,21 @@ def test_an_interval_is_the_gap_before() -> None:
     assert settlement_intervals([h * HOUR_MS for h in hours]) == [8, 8, 8, 4, 4, 1, 1, 1]
 
 
+def level(at: int, value: str, **more: str) -> dict[str, Any]:
+    return {"symbol": "BTCUSDT", "timestamp": at, "sumOpenInterestValue": value, **more}
+
+
 def test_open_interest_of_a_midnight_belongs_to_the_day_before_and_zero_is_missing() -> None:
     first, second = day_ms(date(2024, 1, 2)), day_ms(date(2024, 1, 3))
     rows = binance_open_interest(
         answer(
             [
-                {"timestamp": first, "sumOpenInterestValue": "5.5", "CMCCirculatingSupply": "1"},
-                {"timestamp": second, "sumOpenInterestValue": "0"},
-                {"timestamp": second + HOUR_MS, "sumOpenInterestValue": "9"},
+                level(first, "5.5", CMCCirculatingSupply="1"),
+                level(second, "0"),
+                level(second + HOUR_MS, "9"),
             ]
-        )
+        ),
+        "BTCUSDT",
     )
 
     assert rows["date"].tolist() == [pd.Timestamp("2024-01-01")]
@@ -308,3 +313,64 @@ def test_only_perpetuals_are_contracts() -> None:
     assert contracts["symbol"].tolist() == ["BTCUSDT"]
     with pytest.raises(ContractError, match="symbols"):
         binance_contracts(answer({"assets": []}))
+
+
+SAME = "is there twice with different"
+MIDNIGHT = day_ms(date(2024, 1, 2))
+
+
+def test_a_bar_sent_twice_is_one_and_two_bars_of_one_time_are_none() -> None:
+    assert len(coinglass_bars(glass(bar(1), bar(2), bar(2)), ["close"], DAYS)) == 2
+
+    with pytest.raises(ContractError, match=SAME):
+        coinglass_bars(glass(bar(1), bar(2), bar(2, 1.5)), ["close"], DAYS)
+    twice = chart(prices=[[MIDNIGHT, 1], [MIDNIGHT, 2]])
+    with pytest.raises(ContractError, match=SAME):
+        coingecko_chart(twice, CHART_FROM, CHART_TO)
+    levels = answer([level(MIDNIGHT, "1"), level(MIDNIGHT, "2")])
+    with pytest.raises(ContractError, match=SAME):
+        binance_open_interest(levels, "BTCUSDT")
+
+
+@pytest.mark.parametrize("close", [10**400, "9" * 5000 + "x"])
+def test_a_number_beyond_all_bounds_is_named_in_a_short_line(close: Any) -> None:
+    with pytest.raises(ContractError, match="close is not a number") as e:
+        coinglass_bars(glass(bar(1), bar(2, close)), ["close"], DAYS)
+
+    assert len(str(e.value)) < 400
+
+
+@pytest.mark.parametrize("stamp", [1.5, 1e300, float("nan"), 10**400, MIDNIGHT // 1000])
+def test_a_stamp_that_is_no_time_in_milliseconds_breaks_the_contract(stamp: float) -> None:
+    with pytest.raises(ContractError):
+        coingecko_chart(chart(prices=[[stamp, 1]]), CHART_FROM, CHART_TO)
+    with pytest.raises(ContractError):
+        coinglass_bars(glass({"time": stamp, "close": 1}), ["close"], DAYS)
+    with pytest.raises(ContractError):
+        binance_open_interest(answer([level(stamp, "1")]), "BTCUSDT")  # type: ignore[arg-type]
+
+
+def test_json_too_deep_for_anybody_is_no_json() -> None:
+    with pytest.raises(ContractError, match="is not JSON"):
+        coinglass_coins(answer(b'{"code":"0","data":' + b"[" * 100_000))
+
+
+@pytest.mark.parametrize("stamp", [-1, 1e300, 1569398400, 1569398400000000])
+def test_a_listing_in_another_unit_of_time_breaks_the_contract(stamp: float) -> None:
+    listed = {"symbol": "X", "contractType": "PERPETUAL", "baseAsset": "X"}
+    rows = [listed | {"onboardDate": stamp, "deliveryDate": 4133404800000}]
+
+    with pytest.raises(ContractError, match="onboardDate"):
+        binance_contracts(answer({"symbols": rows}))
+
+
+def test_open_interest_of_another_symbol_is_refused() -> None:
+    with pytest.raises(ContractError, match="is not the ETHUSDT asked for"):
+        binance_open_interest(answer([level(MIDNIGHT, "1")]), "ETHUSDT")
+
+
+def test_a_name_that_no_file_can_hold_is_made_printable() -> None:
+    assert coingecko_names(answer([{"id": "x", "name": "a\ud800\u001b[31m"}])) == {"x": "a??[31m"}
+    # The end of the plan is not read: no number in it can harm.
+    plan = {"code": "0", "data": {"level": "hobbyist", "expire_time": 10**300}}
+    assert coinglass_subscription(answer(plan)).level == "HOBBYIST"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import zipfile
@@ -163,3 +164,46 @@ def test_a_file_that_never_fits_is_refused(tmp_path: object) -> None:
 
     with pytest.raises(ContractError, match="SHA-256"):
         client(tmp_path, files).klines_month("BTCUSDT", date(2022, 4, 1))
+
+
+NOON_US = "1648771200000000"
+BROKEN = {
+    "not a number": ("nan", "is not a whole number"),
+    "infinite": ("inf", "is not a whole number"),
+    "microseconds": (NOON_US, "is not a time in milliseconds"),
+    "seconds": ("1648771200", "is not a time in milliseconds"),
+    "beyond": ("9" * 400, "is not a whole number"),
+}
+
+
+@pytest.mark.parametrize(("stamp", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_stamp_that_is_no_time_in_milliseconds_is_refused(stamp: str, said: str) -> None:
+    with pytest.raises(ContractError, match=said):
+        archive_klines(answer(f"{KLINES}{stamp},1,2,0.5,5,10,0,55.5,3,1,2,0\n"))
+    with pytest.raises(ContractError, match=said):
+        archive_funding(answer(f"{FUNDING}{stamp},8,0.0001\n"))
+
+
+def test_a_row_that_is_too_short_is_refused() -> None:
+    with pytest.raises(ContractError, match="shorter than its columns"):
+        archive_open_interest(answer(f"{METRICS}2024-01-01 00:05:00,BTCUSDT\n"), date(2024, 1, 1))
+
+
+def test_two_bars_of_one_day_are_refused() -> None:
+    day = date(2022, 4, 1)
+    with pytest.raises(ContractError, match="twice with different close"):
+        archive_klines(answer(kline(day) + kline(day, close=6.5)))
+
+
+@pytest.mark.parametrize("at", range(30, 110, 8))
+def test_a_file_with_wrong_bytes_anywhere_is_refused_or_read_and_never_a_crash(at: int) -> None:
+    whole = bytearray(answer(KLINES + kline(date(2022, 4, 1)) * 9).body)
+    whole[at : at + 4] = b"\xff\x00\xff\x00"
+    broken = Answer("archive", "/f.zip", {}, 200, {}, bytes(whole), NOW)
+    with contextlib.suppress(ContractError):
+        assert len(archive_klines(broken)) <= 9
+
+
+def test_a_line_longer_than_any_is_refused() -> None:
+    with pytest.raises(ContractError, match="is not one file of text"):
+        archive_klines(answer("1" * 200_000))
