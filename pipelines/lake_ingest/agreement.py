@@ -130,7 +130,7 @@ def _price_outliers(con: duckdb.DuckDBPyConnection, staged: list[str]) -> list[p
     )
     reason = f"price further than {bound:.0%} from the median of the sources"
     held = [_held(con, "fact_price", reason, "select row_id from price_outliers")]
-    for name in ("fact_marketcap", "fact_volume"):
+    for name in ("fact_marketcap", "fact_volume", "fact_perp_volume"):
         if name in staged:
             query = (
                 f"select row_id from marked_{name} semi join price_outliers"  # noqa: S608

@@ -249,8 +249,13 @@ def mean_per_8h(settlements: pd.DataFrame) -> pd.DataFrame:
     return whole[["date", "funding_rate", "fetched_at"]]
 
 
-def sum_spellings(spellings: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the sum over an asset's spellings, for days on which each that has begun has a row.
+def sum_spellings(
+    spellings: Sequence[pd.DataFrame], is_live: Sequence[bool] | None = None
+) -> pd.DataFrame:
+    """Return the sum over an asset's spellings, for days on which each that lived has a row.
+
+    A spelling lives from its first row on, and to its last one where ``is_live`` says that it is
+    listed no longer.
 
     Examples
     --------
@@ -262,18 +267,24 @@ def sum_spellings(spellings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     >>> sum_spellings([a, b])["open_interest_usd"].tolist()
     [1.0, 12.0]
     """
+    lives_on = is_live or [True] * len(spellings)
     if any(frame.empty for frame in spellings):
         return pd.DataFrame()
     levels = [frame.set_index("date")["open_interest_usd"] for frame in spellings]
     days = pd.DatetimeIndex(sorted(set().union(*(level.index for level in levels))))
     is_there = np.column_stack([days.isin(level.index) for level in levels])
-    has_begun = np.column_stack([days >= level.index.min() for level in levels])
+    lives = np.column_stack(
+        [
+            (days >= level.index.min()) & (goes_on | (days <= level.index.max()))
+            for level, goes_on in zip(levels, lives_on, strict=True)
+        ]
+    )
     wide = np.column_stack([level.reindex(days).to_numpy() for level in levels])
     # A level that is there and no number makes the sum none, for the gate to hold back.
-    total = np.where(has_begun, wide, 0.0).sum(axis=1)
+    total = np.where(lives, wide, 0.0).sum(axis=1)
     fetched = pd.concat([frame.set_index("date")["fetched_at"] for frame in spellings])
     newest = fetched.groupby(level=0).max().reindex(days).to_numpy()
-    is_whole = (is_there | ~has_begun).all(axis=1)
+    is_whole = (is_there | ~lives).all(axis=1)
     columns = {"date": days, "open_interest_usd": total, "fetched_at": newest}
     return pd.DataFrame({name: values[is_whole] for name, values in columns.items()})
 
@@ -294,6 +305,11 @@ class _Assembler:
             for one in series
             if one.job.series == "open_interest"
             and (one.error is not None or (one.is_live and one.rows.empty))
+        }
+        self._lost_spellings = {
+            one.job.asset_id
+            for one in series
+            if one.job.series == "open_interest" and not one.is_live and one.rows.empty
         }
         self._listed_on = {
             one.job.asset_id: pd.Timestamp(one.listed_on)
@@ -330,7 +346,11 @@ class _Assembler:
         for asset_id, group in spelled.items():
             # A sum over only some of its spellings would look like positions being closed.
             if asset_id not in self._open_spellings:
-                total = sum_spellings([one.rows for one in group])
+                total = sum_spellings([one.rows for one in group], [one.is_live for one in group])
+                if asset_id in self._lost_spellings and len(total):
+                    # What a spelling was that nobody knows any more is in the stored sums only.
+                    new_from = pd.Timestamp(group[0].job.missing_from or date.max)
+                    total = total[total["date"] >= new_from]
                 yield "fact_open_interest", _labelled(group[0], total)
         for one in self._by_name["metrics"]:
             yield "fact_open_interest", _labelled(one, one.rows)

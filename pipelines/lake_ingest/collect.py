@@ -6,7 +6,7 @@ failure is a value here: what the others bring is kept, and the fetch judges at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -171,6 +171,7 @@ class Collector:
         try:
             for at in range(0, len(ids), MARKETS_PAGE):
                 listed |= coingecko_names(client.markets(ids[at : at + MARKETS_PAGE]))
+            self._refuse_cut("coingecko /coins/markets", listed, jobs)
         except VendorError as e:
             self._got.failures.append(e)
             return []
@@ -193,7 +194,9 @@ class Collector:
     def _binance(self, jobs: list[Job]) -> list[Series]:
         try:
             frame = binance_contracts(self._clients.binance.exchange_info())
-            self._got.contracts = {c.symbol: c for c in _contracts(frame)}
+            listed = {c.symbol: c for c in _contracts(frame)}
+            self._refuse_cut("binance exchangeInfo", listed, jobs)
+            self._got.contracts = listed
         except VendorError as e:
             self._got.failures.append(e)
             self._binance_failure = e
@@ -226,6 +229,10 @@ class Collector:
                 raise
             except VendorError as e:
                 error = e
+        elif contracts is not None and self._planner.is_held_lately(job):
+            got = self._run_unlisted(job)
+            if got is not None:
+                return got
         if not self._planner.may_have_history(job):
             # Nothing new is asked of a contract that is gone; a lost overlap is no harm.
             return Series(job, error=error, was_asked=False, is_live=contract is not None)
@@ -236,6 +243,16 @@ class Collector:
         got = fetch(self._clients.binance, job, self._settings.plan, contract.listed_on)
         day_end = datetime.combine(job.last_day + ONE_DAY, datetime.min.time(), UTC)
         return got.replace(listed_on=contract.listed_on, is_live=contract.delisted_at >= day_end)
+
+    def _run_unlisted(self, job: Job) -> Series | None:
+        """Return the series if it goes on: a shorter list is no delisting."""
+        fetch = fetch_klines if job.series == "klines" else fetch_funding_rates
+        try:
+            got = fetch(self._clients.binance, job, self._settings.plan, None)
+        except VendorError:
+            return None
+        goes_on = len(got.days) and got.days[-1].date() == job.last_day
+        return got if goes_on else None
 
     def _run_archive(self, job: Job, error: VendorError | None, *, is_gone: bool) -> Series:
         client = self._clients.archive
@@ -255,14 +272,20 @@ class Collector:
             return []
         try:
             self._look_around(client)
+            self._refuse_cut("coinglass supported-coins", self._got.spellings or (), jobs)
         except VendorError as e:
             self._got.failures.append(e)
             return []
         spellings = self._got.spellings or frozenset()
-        # Lists hold the living only; the history of the dead is asked for once.
+        # Lists hold the living only. The dead are asked for their history once, and every day
+        # while another spelling of the asset lives: the sum of the past has them in it.
+        alive = {job.asset_id for job in jobs if job.identity in spellings}
         asked = [
-            job for job in jobs if job.identity in spellings or self._planner.may_have_history(job)
+            job for job in jobs if job.asset_id in alive or self._planner.may_have_history(job)
         ]
+        absent = sorted({job.asset_id for job in asked} - alive)
+        if absent:
+            self._got.notes.append(f"coinglass: does not list {', '.join(absent)}")
 
         plan = self._settings.plan
 
@@ -274,6 +297,13 @@ class Collector:
         if not self._is_derivatives_only:
             self._got.checks = self._checks()
         return got
+
+    def _refuse_cut(self, name: str, listed: Collection[str], jobs: Iterable[Job]) -> None:
+        """Refuse a list without a core asset: it was cut, and says nothing of the others."""
+        core = {job.asset_id for job in jobs} & set(self._settings.core_assets)
+        found = {job.asset_id for job in jobs if job.identity in listed}
+        for asset_id in sorted(core - found):
+            raise ContractError(name, "list", f"lacks {asset_id}")
 
     def _look_around(self, client: CoinglassClient) -> None:
         subscription = coinglass_subscription(client.subscription())
@@ -337,7 +367,14 @@ class Collector:
             return _history(job, is_live, lambda: fetch_oi_weighted_funding(client, job, plan))
 
         workers = self._settings.vendors.coinglass.workers
-        return self._run_pairs(pairs) + self._run_all(jobs, run, workers)
+        return self._pairs_once(pairs) + self._run_all(jobs, run, workers)
+
+    def _pairs_once(self, rows: Sequence[MapRow]) -> list[Series]:
+        """Return the series of pairs; those that were asked for to be compared are at hand."""
+        wanted = {row.binance_symbol for row in rows}
+        at_hand = [one for one in self._got.checks if one.job.identity in wanted]
+        asked = {one.job.identity for one in at_hand}
+        return at_hand + self._run_pairs([row for row in rows if row.binance_symbol not in asked])
 
     def _unsettled_to(self, row: MapRow) -> date:
         """Return the last day for which an asset may lack settlements of its own."""

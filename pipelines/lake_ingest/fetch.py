@@ -26,7 +26,7 @@ from lake_ingest.bronze import read_run
 from lake_ingest.clients import Clients, open_clients
 from lake_ingest.collect import Collected, Collector
 from lake_ingest.curate import CommitReport, Fetched, asked_ranges, commit, coverage
-from lake_ingest.errors import GateBlockedError, VendorError
+from lake_ingest.errors import ContractError, GateBlockedError, VendorError
 from lake_ingest.fetch_state import Run, fetch_lock, load_unfinished, run_id_for, save_run
 from lake_ingest.judge import combine, judge
 from lake_ingest.plan import (
@@ -161,9 +161,7 @@ class _Fetch:
         except GateBlockedError as e:
             errors.append(e)
         _report(run, requests, report, errors, notes)
-        # A vendor's failure can be resumed; data that a vendor really sent would only come again.
-        is_finished = not any(isinstance(error, VendorError) for error in errors)
-        save_run(replace(run, is_finished=is_finished))
+        save_run(replace(run, is_finished=not _may_resume(errors)))
         return errors
 
     def _begin(self) -> Run:
@@ -254,6 +252,15 @@ def main(argv: Sequence[str]) -> None:
 
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _may_resume(errors: Sequence[PipelineError]) -> bool:
+    """Return whether to go on with this run: after a vendor's failure, not after data it sent.
+
+    An answer of another shape would only be read again; a new run asks for it anew.
+    """
+    is_broken = any(isinstance(error, ContractError) for error in errors)
+    return not is_broken and any(isinstance(error, VendorError) for error in errors)
 
 
 def _report(

@@ -44,8 +44,9 @@ def judge(
         elif error is not None:
             errors[str(error)] = error
     for one in collected.series:
-        if one.error is None and one.was_asked and one.is_live:
-            line, is_bad = _shortfall(one, end, is_newest, one.job.asset_id in core_assets)
+        is_core = one.job.asset_id in core_assets
+        if one.error is None and one.was_asked and (one.is_live or is_core):
+            line, is_bad = _shortfall(one, end, is_newest, is_core)
             if line and is_bad:
                 errors[line] = FetchIncompleteError(line)
             elif line:

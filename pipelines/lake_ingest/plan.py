@@ -198,10 +198,18 @@ class Planner:
         """
         if job.missing_from is None:
             return False
-        held = self._known.held.get((TABLES[job.series][0], job.source, job.asset_id))
-        if held is not None and job.series != "open_interest":
+        held = self._held(job)
+        if held is not None:
             return job.missing_from <= held[1] + ONE_DAY
         return (job.last_day - job.missing_from).days >= self._plan.overlap_days
+
+    def is_held_lately(self, job: Job) -> bool:
+        """Return whether the lake held the series until a few days ago."""
+        held = self._held(job)
+        return held is not None and held[1] >= job.last_day - timedelta(days=self._plan.heal_days)
+
+    def _held(self, job: Job) -> Span | None:
+        return self._known.held.get((TABLES[job.series][0], job.source, job.asset_id))
 
     def _overlap_days(self, series: str) -> int:
         # Where a full page costs what a day costs, the page is asked for: it shows restatements.
