@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Never
+from typing import Final, Never
 
 from pipeline_kit.errors import PipelineError, UsageProblem
+
+STORAGE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+"""What the operating system says when the disk is at fault."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,6 +37,10 @@ def run_command(command: Callable[[Sequence[str]], None], argv: Sequence[str] | 
         command(arguments)
     except PipelineError as e:
         return _fail(e.exit_code, str(e), is_debug=is_debug)
+    except OSError as e:
+        if e.errno not in STORAGE:
+            return _fail(3, f"OSError: {e}; run again with --debug", is_debug=is_debug)
+        return _fail(1, f"{e}; make room or mend the disk, then repeat", is_debug=is_debug)
     except KeyboardInterrupt:
         return _fail(3, "interrupted", is_debug=is_debug)
     except Exception as e:  # the outermost frame: whatever is left is a defect of ours
