@@ -18,19 +18,17 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from lake_ingest import agreement, dimensions, gate, quarantine, versions
+from lake_ingest import agreement, dimensions, gate, quality, quarantine, versions
 from lake_ingest.asked import asked_ranges, coverage, merge_asked
 from lake_ingest.datasets import load_contracts
 from lake_ingest.errors import GateBlockedError, MixedLakeError
 from lake_ingest.seal import ASKED, Snapshot, clean, read_snapshot, seal, writer_lock
 from lake_ingest.staging import open_store, stage_files, stage_frame
-from pipeline_kit import atomic
 from pipeline_kit.calendar import last_complete_day
 from pipeline_kit.contract import FACTS, TABLES, Table
 from pipeline_kit.expectations import Finding, Severity
 from pipeline_kit.lake import Tables
-from pipeline_kit.manifest import readable_json
-from pipeline_kit.paths import lake_dir, quality_dir
+from pipeline_kit.paths import lake_dir
 
 __all__ = [
     "CommitReport",
@@ -226,7 +224,7 @@ def _run(
             inspection = _inspect(con, job, staged)
             changed, bad_dims = _judge_dims(job, snapshot, dims, inspection)
             held = pd.concat([_describe_held(con, inspection.held), bad_dims], ignore_index=True)
-            _write_gate_file(job, inspection, held)
+            _record_findings(con, job, inspection, held)
             quarantine.write(job.run_id, held)
             _refuse_overdraft(job, inspection, held)
             counts = {
@@ -235,6 +233,9 @@ def _run(
             }
             appended = {name: versions.new_versions(con, TABLES[name]) for name in staged}
             sealed = _seal(con, job, snapshot, appended, changed, asked)
+            warnings = tuple(_warnings(con, job, inspection, appended))
+            if warnings:
+                _record_findings(con, job, inspection, held, warnings)
             return CommitReport(
                 snapshot_id=sealed.snapshot_id,
                 added=_count(counts, "new"),
@@ -243,8 +244,8 @@ def _run(
                 outranked=_count(counts, "outranked", "older"),
                 quarantined=held,
                 restatements=_restatements(con, staged),
-                warnings=tuple(_warnings(con, job, inspection, appended)),
-                gate_file=_gate_file(job),
+                warnings=warnings,
+                gate_file=quality.gate_file(job.run_id),
             )
 
 
@@ -418,11 +419,13 @@ def _stale(
     return lines
 
 
-def _gate_file(job: _Job) -> Path:
-    return quality_dir() / f"{job.run_id}.gate1.json"
-
-
-def _write_gate_file(job: _Job, inspection: _Inspection, held: pd.DataFrame) -> None:
+def _record_findings(
+    con: duckdb.DuckDBPyConnection,
+    job: _Job,
+    inspection: _Inspection,
+    held: pd.DataFrame,
+    warnings: Sequence[str] = (),
+) -> None:
     """Write what the gate looked at and found, for the run's data-quality folder."""
     tables: dict[str, Any] = {
         name: {
@@ -433,10 +436,17 @@ def _write_gate_file(job: _Job, inspection: _Inspection, held: pd.DataFrame) -> 
         for name, rows in sorted(inspection.rows.items())
     }
     reasons = held.groupby(["table", "reason"]).size().reset_index(name="rows")
-    content = {
-        "gate": 1,
-        "run_id": job.run_id,
-        "tables": tables,
-        "held_back": reasons.to_dict("records"),
-    }
-    atomic.write_text(_gate_file(job), readable_json(content))
+    quality.write_run(
+        {
+            "run_id": job.run_id,
+            "newest_day": _newest_day(con, [name for name in tables if TABLES[name].is_fact]),
+            "tables": tables,
+            "held_back": reasons.to_dict("records"),
+            "warnings": list(warnings),
+        }
+    )
+
+
+def _newest_day(con: duckdb.DuckDBPyConnection, staged: Sequence[str]) -> str | None:
+    days = [con.execute(f"select max(day) from staged_{name}").fetchone() for name in staged]  # noqa: S608
+    return max((str(found[0]) for found in days if found and found[0]), default=None)

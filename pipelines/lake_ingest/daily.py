@@ -2,7 +2,8 @@
 
 What the task ``ingest`` of ``daily_signal`` calls. It fetches the history that is missing up to
 the day (one thousand days on an empty lake, so that every feature has its warm-up), or imports
-an existing lake when one is named. Gate 1 and sealing are inside both.
+an existing lake when one is named. Gate 1 and sealing are inside both; what the gate found is
+united per day for the day's report.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 from lake_ingest.fetch import fetch_days
 from lake_ingest.import_lake import import_lake
+from lake_ingest.quality import write_day
 from pipeline_kit.calendar import now_utc, parse_day
 from pipeline_kit.errors import UsageProblem
 
@@ -28,12 +30,15 @@ def ingest_day(asof: str, lake: str = "") -> None:
     LakeError
         If a vendor, a key or the data was at fault; what passed is stored nevertheless.
     """
-    if lake:
-        import_lake(Path(lake), now=now_utc())
-        return
-    start = parse_day(asof, "asof") - timedelta(days=history_days())
-    # What an interrupted or partly refused fetch of these days was answered is not asked again.
-    fetch_days(str(start), asof, is_resumed=True)
+    day = parse_day(asof, "asof")
+    try:
+        if lake:
+            import_lake(Path(lake), now=now_utc())
+        else:
+            # What an interrupted or partly refused fetch was answered is not asked again.
+            fetch_days(str(day - timedelta(days=history_days())), asof, is_resumed=True)
+    finally:
+        write_day(day)
 
 
 def history_days() -> int:

@@ -117,9 +117,25 @@ def gate_day(asof: str) -> GateReport:
     day = parse_day(asof, "asof")
     built = open_warehouse(open_lake(paths.lake_dir()), day_config(), None)
     report = judge_marts(built, day, day_folder(day) / "dq" / "gate2.json")
-    atomic.write_text(_warnings_file(day), readable_json(list(report.warnings)))
+    warnings = [*take_gate1(day), *report.warnings]
+    atomic.write_text(_warnings_file(day), readable_json(warnings))
     warehouse.publish(built, day, paths.warehouse_dir() / "current.duckdb")
     return report
+
+
+def take_gate1(day: date) -> list[str]:
+    """Put what gate 1 found beside gate 2's result, and return it as warnings."""
+    source, said = paths.quality_dir() / f"dt={day}", list[str]()
+    for file in sorted(source.glob("gate1.*")):
+        atomic.write_bytes(day_folder(day) / "dq" / file.name, file.read_bytes())
+        if file.suffix == ".json":
+            found = json.loads(file.read_text("utf-8"))
+            held = found["held_back"]
+            said += [
+                f"{one['table']}: {one['rows']} rows held back: {one['reason']}" for one in held
+            ]
+            said += found["warnings"]
+    return [f"gate 1: {line}" for line in said]
 
 
 def replay_before(asof: str) -> dict[str, Any]:

@@ -6,7 +6,13 @@ from datetime import date
 import pytest
 
 from majors_alts_monitor import replay
-from majors_alts_monitor.daily import day_folder, day_lock, gate_warnings, replay_before
+from majors_alts_monitor.daily import (
+    day_folder,
+    day_lock,
+    gate_warnings,
+    replay_before,
+    take_gate1,
+)
 from majors_alts_monitor.errors import DayBusyError, ReproductionError
 from majors_alts_monitor.replay import Replayed
 
@@ -79,3 +85,21 @@ def test_a_replay_that_is_not_possible_holds_nothing_back(home, yesterday, monke
     assert replay_before(str(DAY))["warnings"] == [
         "replay of 2024-07-18 is not possible: the inputs are gone"
     ]
+
+
+def test_what_gate_1_found_stands_beside_gate_2_and_among_the_warnings(home):
+    source = home / "data" / "dq" / f"dt={DAY}"
+    source.mkdir(parents=True)
+    held = {"table": "fact_price", "reason": "not finite", "rows": 2}
+    found = {"held_back": [held], "warnings": ["fact_volume: stale"]}
+    (source / "gate1.json").write_text(json.dumps(found))
+    (source / "gate1.html").write_text("<p>page</p>")
+
+    said = take_gate1(DAY)
+
+    assert said == [
+        "gate 1: fact_price: 2 rows held back: not finite",
+        "gate 1: fact_volume: stale",
+    ]
+    assert (day_folder(DAY) / "dq" / "gate1.html").read_text() == "<p>page</p>"
+    assert take_gate1(BEFORE) == []
