@@ -313,5 +313,8 @@ def _stamp(row: dict[str, Any]) -> int | None:
 
 def _times(cell: Any, factor: float) -> Any:
     if isinstance(cell, str):
-        return repr(float(cell) * factor)
+        try:
+            return repr(float(cell) * factor)
+        except ValueError:
+            return cell
     return cell * factor if isinstance(cell, int | float) else cell

@@ -16,6 +16,8 @@ Change = Callable[[Rows], Rows]
 
 TIME_FIELDS: Final = ("time", "fundingTime", "timestamp", "open_time", "calc_time", "create_time")
 KLINE_FIELDS: Final = tuple(KLINE_HEADER.split(","))
+NAMELESS: Final = "value"
+"""The field of rows that are texts, as those of CoinGlass's supported-coins."""
 
 
 def change_rows(request: Request, answer: Answer, change: Change) -> Answer:
@@ -36,12 +38,12 @@ def change_rows(request: Request, answer: Answer, change: Change) -> Answer:
         return _change_file(answer, change)
     payload: Any = answer.payload
     changed: Any
-    if request.vendor == "coinglass" and isinstance(payload.get("data"), list):
-        changed = {**payload, "data": change(payload["data"])}
-    elif request.vendor == "coingecko" and isinstance(payload, dict) and "prices" in payload:
+    if request.vendor == "coingecko" and isinstance(payload, dict) and "prices" in payload:
         changed = {name: _change_points(name, points, change) for name, points in payload.items()}
     elif isinstance(payload, list):
         changed = _change_list(payload, change)
+    elif isinstance(payload, dict):
+        changed = {name: _change_part(part, change) for name, part in payload.items()}
     else:
         return answer
     return Answer(changed, answer.status, answer.headers)
@@ -57,9 +59,19 @@ def checksum_of(name: str, body: bytes) -> bytes:
     return f"{hashlib.sha256(body).hexdigest()}  {name}\n".encode()
 
 
+def _change_part(part: Any, change: Change) -> Any:
+    """Change the rows below a name: CoinGlass's data, its venues, Binance's symbols."""
+    if isinstance(part, dict):
+        return {name: _change_part(below, change) for name, below in part.items()}
+    return _change_list(part, change) if isinstance(part, list) else part
+
+
 def _change_list(payload: list[Any], change: Change) -> list[Any]:
     if not payload or isinstance(payload[0], dict):
         return change(payload)
+    if not isinstance(payload[0], list):
+        rows = change([{NAMELESS: cell} for cell in payload])
+        return [row.get(NAMELESS) for row in rows]
     rows = [dict(zip(KLINE_FIELDS, row, strict=True)) for row in payload]
     return [list(row.values()) for row in change(rows)]
 
