@@ -1,7 +1,8 @@
-"""The comparison of a sweep's members as one small page and as plain text.
+"""The comparison of a sweep's members as one small page and as plain text, for a mail.
 
-The deflated figures stand first: the best of many is not what it looks like. Every string is
-escaped, so a value that came in through the form cannot become markup.
+The deflated figures stand first: the best of many is not what it looks like. Labels, numbers and
+verdict are those of ``comparison_page``. Every string is escaped, so a value that came in through
+the form cannot become markup.
 """
 
 from __future__ import annotations
@@ -12,26 +13,29 @@ from typing import Any, Final
 
 import pandas as pd
 
-SHOWN: Final = (
-    "deflated_sharpe psr sharpe sharpe_ci_low sharpe_ci_high cagr volatility max_drawdown "
-    "avg_turnover cost_drag funding_drag"
-).split()
+from majors_alts_monitor.comparison_page import COLUMNS, board_rows, verdict_lines
+
+LABELS: Final = tuple(label for label, _ in COLUMNS.values())
+STYLE: Final = (
+    ":root{color-scheme:light dark}body{font:15px/1.5 sans-serif;margin:16px}"
+    "h1{font-size:1.3em;overflow-wrap:anywhere}table{border-collapse:collapse}"
+    "td,th{padding:3px 8px;text-align:right;border-bottom:1px solid #8884}"
+    "td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere;min-width:9em}"
+    ".scroll{overflow-x:auto}img{max-width:100%;height:auto}"
+)
 
 
 def comparison_text(
     plan: Mapping[str, Any], board: pd.DataFrame, verdict: Mapping[str, Any]
 ) -> str:
-    """Return the comparison as lines of at most a few figures."""
-    params = plan["params"]
-    lines = [
-        f"Backtest {plan['sweep_id']}, {params['start']} to {params['end']}",
-        f"{verdict['n_members']} members over {verdict['n_days']} days",
-        *_verdict_lines(verdict),
-        "",
-    ]
-    for row in board.to_dict("records"):
-        figures = "  ".join(f"{name} {_number(row.get(name))}" for name in SHOWN)
-        lines.append(f"{row['member']}: {figures}")
+    """Return the comparison as lines: what the tries do to the best, then one a member."""
+    lines = [_title(plan), "", *verdict_lines(verdict), ""]
+    for rank, (member, figures) in enumerate(board_rows(board), start=1):
+        named = zip(LABELS, figures, strict=True)
+        lines += [
+            f"{rank}. {member}",
+            "   " + ", ".join(f"{name} {value}" for name, value in named),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -39,37 +43,24 @@ def comparison_html(
     plan: Mapping[str, Any], board: pd.DataFrame, verdict: Mapping[str, Any]
 ) -> str:
     """Return the comparison as one self-contained page without a script."""
-    params = plan["params"]
-    heads = "".join(f"<th>{escape(name)}</th>" for name in ("member", *SHOWN))
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("Member", *LABELS))
     rows = "\n".join(
-        f"<tr><td>{escape(str(row['member']))}</td>"
-        + "".join(f"<td>{_number(row.get(name))}</td>" for name in SHOWN)
+        f"<tr><td>{escape(member)}</td>"
+        + "".join(f"<td>{escape(value)}</td>" for value in figures)
         + "</tr>"
-        for row in board.to_dict("records")
+        for member, figures in board_rows(board)
     )
-    said = "".join(f"<p>{escape(line)}</p>" for line in _verdict_lines(verdict))
-    title = escape(f"Backtest {plan['sweep_id']}, {params['start']} to {params['end']}")
+    said = "".join(f"<p>{escape(line)}</p>" for line in verdict_lines(verdict))
+    title = escape(_title(plan))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{title}</title><style>body{{font:14px sans-serif}}"
-        "td,th{padding:2px 8px;text-align:right}td:first-child{text-align:left}</style></head>\n"
-        f"<body><h1>{title}</h1>{said}\n<table><tr>{heads}</tr>\n{rows}\n</table></body></html>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{STYLE}</style></head>\n"
+        f'<body><h1>{title}</h1>{said}\n<div class="scroll"><table><thead><tr>{heads}</tr></thead>'
+        f"<tbody>\n{rows}\n</tbody></table></div></body></html>\n"
     )
 
 
-def _verdict_lines(verdict: Mapping[str, Any]) -> list[str]:
-    return [
-        f"Probability of backtest overfitting (PBO): {_number(verdict.get('pbo'))}",
-        f"Superior predictive ability (SPA) p-value: {_number(verdict.get('spa_p'))}",
-    ]
-
-
-def _number(value: Any) -> str:
-    """Return a figure with four digits, or a dash where it is not defined.
-
-    Examples
-    --------
-    >>> _number(0.12345), _number(None), _number(float("nan"))
-    ('0.1235', '-', '-')
-    """
-    return "-" if value is None or pd.isna(value) else f"{float(value):.4f}"
+def _title(plan: Mapping[str, Any]) -> str:
+    params = plan["params"]
+    return f"Backtest {plan['sweep_id']}, {params['start']} to {params['end']}"

@@ -90,6 +90,6 @@ def test_the_comparison_escapes_every_string_and_shows_the_deflated_figure_first
 
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    assert page.index("deflated_sharpe") < page.index("<th>sharpe</th>")
-    assert "deflated_sharpe 0.2500" in text
-    assert "(PBO): -" in text
+    assert page.index(">Deflated<") < page.index(">Sharpe<")
+    assert "Deflated 0.25" in text
+    assert "(PBO): n/a" in text
