@@ -2,7 +2,8 @@
 
 It scores, appends one row a day to ``regime_history.csv`` and trades nothing; a day that is there
 already is left as it is. ``--historical N`` scores the last N complete days; ``--data-lake DIR``
-reads a lake instead of the vendors, which is how the comparison study drives it.
+reads a lake instead of the vendors, which is how the comparison study drives it. CoinGecko's demo
+plan shows 365 days, 100 of which are warm-up, so live N ends near 260.
 """
 
 from __future__ import annotations
