@@ -122,8 +122,9 @@ def ask(home, query):
 def wait_for(what, condition, home):
     begin = time.monotonic()
     while not condition():
-        log = (home / "scheduler.log").read_text()[-3000:] if begin else ""
-        assert time.monotonic() - begin < LIMIT_S, f"{what}\n{log}"
+        if time.monotonic() - begin > LIMIT_S:
+            logs = [f"{log}\n{log.read_text()[-3000:]}" for log in sorted(home.glob("*.log"))]
+            pytest.fail("\n".join([f"no {what} after {LIMIT_S} s", *logs]))
         time.sleep(0.2)
 
 

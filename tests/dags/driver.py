@@ -23,13 +23,14 @@ def main() -> None:
     fetch.fetch_days = functools.partial(fetch.fetch_days, symbols=sys.argv[1:])
     from airflow.dag_processing.dagbag import DagBag
 
-    bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     for line in sys.stdin:
         request = json.loads(line)
         arguments = {"run_conf": request["conf"]}
         if request["logical_date"]:
             arguments["logical_date"] = datetime.fromisoformat(request["logical_date"])
         with mock.patch.dict(os.environ, request["settings"]):
+            # Parsed anew: a DAG that was tested keeps the params of its last run.
+            bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
             run = bag.dags[request["dag_id"]].test(**arguments)
         tasks = [[ti.task_id, ti.map_index, str(ti.state)] for ti in run.get_task_instances()]
         answers.write(json.dumps({"state": str(run.state), "tasks": tasks}) + "\n")
