@@ -32,6 +32,7 @@ from majors_alts_monitor.data_io import (
     read_universe,
 )
 from majors_alts_monitor.errors import ConfigError
+from majors_alts_monitor.explanation import PAGE, run_page
 from majors_alts_monitor.kpis import kpis, regime_metrics
 from majors_alts_monitor.lake_health import lake_health
 from majors_alts_monitor.ledger import record
@@ -140,7 +141,11 @@ def run_backtest(request: Request, *, is_counted: bool = True) -> Path:
         signal=outputs.plain(document),
         manifest=manifest(prepared, {"prepare_s": prepared_s}),
     )
-    pages = {"dashboard.html": render_dashboard(run), STATE_FILE: state_text(prepared.strategy)}
+    pages = {
+        "dashboard.html": render_dashboard(run),
+        PAGE: run_page(prepared, run.signal),
+        STATE_FILE: state_text(prepared.strategy),
+    }
     run = replace(run, pages=pages)
     folder = request.out or Path(request.config.outputs.reports_dir) / prepared.run_id
     outputs.write_run(folder, run)

@@ -2,9 +2,15 @@
 
 import gzip
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from majors_alts_monitor import replay as replay_module
@@ -12,13 +18,15 @@ from majors_alts_monitor.audit import audit_lake, write_audit
 from majors_alts_monitor.compare_runs import compare, recorded
 from majors_alts_monitor.config import load_config
 from majors_alts_monitor.errors import CausalityError, ConfigError, ReproductionError
-from majors_alts_monitor.explain import answers, explain
+from majors_alts_monitor.explain import answers, from_files
+from majors_alts_monitor.explanation import explain
 from majors_alts_monitor.outputs import read_run
 from majors_alts_monitor.replay import replay_day, text
-from majors_alts_monitor.run import Request, prepare, run_backtest
+from majors_alts_monitor.run import Request, prepare, run_backtest, signal_document
 from tests.fixtures.lakes import make_lake
 
 pytestmark = pytest.mark.dbt
+ROOT = Path(__file__).parents[2]
 END = date(2024, 6, 20)
 SETTINGS = [
     "universe.min_mcap_usd=0",
@@ -122,13 +130,130 @@ def test_a_change_of_the_configuration_is_named_and_explains_the_whole_change(
     assert replayed.broken == ()
 
 
-def test_an_explanation_goes_from_the_weight_to_the_lakes_rows(request_a):
-    lines = "\n".join(explain(prepare(replace(request_a, command="signals")), "BTC", None))
+@pytest.fixture(scope="module")
+def revised(request_a, home):
+    """The lake in which one close of the last day was revised before its row became final."""
+    lake = home / "revised"
+    shutil.copytree(request_a.lake, lake)
+    prices = pd.read_parquet(lake / "fact_price.parquet")
+    row = prices[(prices["asset_id"] == "BTC") & (prices["date"].astype(str) == str(END))]
+    later = row.assign(
+        close=row["close"] * 1.01,
+        known_at=pd.Timestamp(END) + pd.Timedelta(days=1, hours=20),
+        known_basis="observed",
+    )
+    # The revision comes first: the order of rows means nothing.
+    pd.concat([later, prices], ignore_index=True).to_parquet(lake / "fact_price.parquet")
+    return lake
 
-    for word in ("BTC: weight", "scale", "universe: not eligible, major", "fact_price 2024-06-20"):
-        assert word in lines
+
+def test_a_replay_names_the_very_row_that_was_revised_since(run_a, request_a, revised, monkeypatch):
+    monkeypatch.setattr(replay_module, "day_config", lambda: request_a.config)
+
+    replayed = replay_day(END, run_dir=request_a.out, lake=revised)
+
+    assert replayed.broken == ()
+    assert "score" in replayed.changed or "target_weights" in replayed.changed
+    assert replayed.causes == ("data: 1 rows since",)
+    (row,) = replayed.arrivals
+    assert row.startswith("fact_price BTC 2024-06-20: revised 2024-06-21 20:00, now ")
+    assert row in text(replayed)
+
+
+def test_a_replay_says_when_the_code_is_another(run_a, request_a, monkeypatch):
+    monkeypatch.setattr(replay_module, "day_config", lambda: request_a.config)
+    monkeypatch.setattr(replay_module, "code_version", lambda: "other")
+
+    replayed = replay_day(END, run_dir=request_a.out, lake=request_a.lake)
+
+    assert replayed.causes == ("code: another version",)
+    assert replayed.broken == replayed.changed == ()
+
+
+def test_revised_data_explain_the_whole_change(run_a, request_a, revised, home):
+    run_b = read_run(run_backtest(replace(request_a, lake=revised, out=home / "on_revised")))
+
+    effects = compare(run_a, run_b, request_a.lake, revised)
+
+    assert only_cause(effects) == "data"
+    assert adds_up(effects, run_a, run_b)
+
+
+def test_other_code_explains_the_whole_change(run_a, request_a, home):
+    """B is made by a copy of the package in which every book is half as large."""
+    copy = home / "copy"
+    shutil.copytree(ROOT / "pipelines", copy / "pipelines")
+    for name in ("dbt_project", "requirements", "pyproject.toml"):
+        (copy / name).symlink_to(ROOT / name)
+    decision = copy / "pipelines" / "majors_alts_monitor" / "decision.py"
+    source = decision.read_text()
+    halved = source.replace("targets=outlook.book * scale,", "targets=outlook.book * scale / 2,")
+    assert halved != source
+    decision.write_text(halved)
+    sets = [f"--set={pair}" for pair in SETTINGS]
+    days = ["--start", str(request_a.start), "--end", str(END)]
+    where = ["--data-lake", str(request_a.lake), "--out", str(home / "by_copy")]
+    subprocess.run(
+        [sys.executable, "-W", "error", "-m", "majors_alts_monitor.run", *days, *where, *sets],
+        env=os.environ | {"PYTHONPATH": str(copy / "pipelines")},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    run_b = read_run(home / "by_copy")
+
+    effects = compare(run_a, run_b, request_a.lake, request_a.lake)
+
+    assert run_b.manifest["code_version"] != run_a.manifest["code_version"]
+    assert only_cause(effects) == "code of B"
+    assert adds_up(effects, run_a, run_b)
+
+
+def only_cause(effects):
+    (cause,) = (e.cause for e in effects if e.sharpe_change or e.book_change)
+    return cause
+
+
+def adds_up(effects, run_a, run_b):
+    """Return whether the parts make the whole, and there is a whole."""
+    a, b = recorded(run_a), recorded(run_b)
+    parts = sum(effect.sharpe_change for effect in effects)
+    moved = {n: sum(e.book_change.get(n, 0) for e in effects) for n in a.book | b.book}
+    wanted = {n: b.book.get(n, 0) - a.book.get(n, 0) for n in a.book | b.book}
+    return (
+        parts == pytest.approx(b.sharpe - a.sharpe, abs=1e-12)
+        and moved == pytest.approx(wanted, abs=1e-12)
+        and (a.sharpe, a.book) != (b.sharpe, b.book)
+    )
+
+
+def test_an_explanation_goes_from_the_weight_to_the_imported_file(request_a, run_a):
+    prepared = prepare(replace(request_a, command="signals"))
+    document = signal_document(prepared)
+
+    lines = "\n".join(explain(prepared, document, "BTC", from_files(prepared, None)))
+
+    for words in (
+        "BTC: weight",
+        "scale",
+        "universe: not eligible, major",
+        "alt_breadth: raw_alt_breadth_pct_up",
+        "thresholds: strong_low -1.5",
+        "lake: fact_price 2024-06-20",
+        "no vendor answer: imported with fact_price.parquet, sha256 ",
+    ):
+        assert words in lines
     with pytest.raises(ConfigError):
-        explain(prepare(request_a), "NOSUCH", None)
+        explain(prepared, document, "NOSUCH", from_files(prepared, None))
+
+
+def test_the_page_of_a_run_ends_at_the_content_of_its_lake(request_a, run_a):
+    sha256 = run_a.manifest["inputs"]["fact_price"]["sha256"]
+
+    assert set(run_a.signal["target_weights"]) > {"BTC", "ETH"}
+    for asset in run_a.signal["target_weights"]:
+        assert f"<summary>{asset}: weight " in run_a.pages["explain.html"]
+    assert f"content of fact_price: sha256 {sha256}" in run_a.pages["explain.html"]
+    assert str(request_a.lake) not in run_a.pages["explain.html"]
 
 
 def test_the_answers_behind_a_row_are_its_vendors_about_the_asset_and_in_time(tmp_path):
@@ -145,7 +270,7 @@ def test_the_answers_behind_a_row_are_its_vendors_about_the_asset_and_in_time(tm
         f.writelines(json.dumps(record) + "\n" for record in records)
     known_at = datetime(2024, 6, 21, 0, 50, tzinfo=UTC)
 
-    found = answers(tmp_path, "BTC", {"source": "binance", "known_at": known_at})
+    found = answers(tmp_path, "BTC", {"source": "binance", "known_from": known_at})
 
     assert len(found) == 1
     assert "2024-06-21T00:50:00" in found[0]
