@@ -103,7 +103,7 @@ def _date_axis(axes: Axes, x: Floats) -> None:
     axes.xaxis.set_major_formatter(
         ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
     )
-    axes.xaxis.get_offset_text().set_size(12)
+    axes.xaxis.get_offset_text().set_fontsize(12)
     if len(x) > 1:
         axes.set_xlim(x[0], x[-1])
 
