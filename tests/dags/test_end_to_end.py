@@ -204,8 +204,10 @@ def test_upkeep_changes_no_published_byte_and_no_fact(delivered):
 
     delivered.test_dag("maintenance", {"audit_days": 10, "audit_cuts": 1})
 
-    assert hashes(delivered.bucket) == before
-    assert (delivered.data / "audit" / "audit.json").is_file()
+    after = hashes(delivered.bucket)
+    proof = {f"audits/dt={ASOF}/audit.html", f"audits/dt={ASOF}/audit.json"}
+    assert after.keys() - before.keys() == proof
+    assert {name: after[name] for name in before} == before
 
 
 def test_the_vendor_key_is_in_no_file_that_anyone_keeps(delivered):
