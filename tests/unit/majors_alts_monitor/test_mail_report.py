@@ -1,25 +1,31 @@
 """The mail: the page's numbers, no script, small, and whole without its pictures."""
 
 import re
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
 
+from majors_alts_monitor.dashboard import render_dashboard
 from majors_alts_monitor.mail_report import subject, write_mail
-from majors_alts_monitor.outputs import write_run
+from majors_alts_monitor.outputs import PARQUET_COLUMNS, write_run
 from tests.fixtures.runs import make_run
+
+
+def with_whole_positions(run):
+    """Return the run with every column that a folder of a run must have."""
+    positions = run.tables["bt_positions"]
+    missing = [c for c in PARQUET_COLUMNS["bt_positions"] if c not in positions.columns]
+    whole = positions.assign(**dict.fromkeys(missing, 0.0))
+    return replace(run, tables={**run.tables, "bt_positions": whole})
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     home = tmp_path_factory.mktemp("mail")
-    run = make_run(alt="<b>X</b>")
-    tables = {name: t for name, t in run.tables.items() if name not in {"bt_decisions"}}
-    positions = tables["bt_positions"]
-    missing = "return_1d pnl_price pnl_funding weight_target traded fee slippage impact".split()
-    missing += ["beta_btc", "beta_eth", "stale_price"]
-    tables["bt_positions"] = positions.assign(**dict.fromkeys(missing, 0.0))
-    write_run(home / "run", replace(run, tables=tables))
+    write_run(home / "run", with_whole_positions(make_run(alt="<b>X</b>")))
     write_mail(home / "run", home / "mail", "file:///bucket/x", ["3 rows held back"])
     return home / "mail"
 
@@ -73,3 +79,25 @@ def test_the_subject_tells_the_story():
     stale = replace(calm, signal={**signal, "data_status": "stale"})
     assert subject(stale, []).startswith("[WARN]")
     assert subject(stale, []).endswith("data stale")
+
+
+def test_writing_a_mail_loads_no_statistics_and_no_page_library():
+    asked = "import sys, majors_alts_monitor.mail_report; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=120
+    )
+    loaded = set(done.stdout.split())
+    assert "pandas" in loaded
+    assert not loaded & {"scipy", "numba", "statsmodels", "plotly", "matplotlib", "duckdb"}
+
+
+def test_three_years_are_a_page_in_five_seconds_and_a_mail_in_two(tmp_path):
+    run = make_run(3 * 365)
+    write_run(tmp_path / "run", with_whole_positions(run))
+    write_mail(tmp_path / "run", tmp_path / "mail", "file:///bucket/x", [])  # loads the libraries
+    began = time.process_time()
+    write_mail(tmp_path / "run", tmp_path / "mail", "file:///bucket/x", [])
+    mailed = time.process_time()
+    render_dashboard(run)
+    assert mailed - began < 2
+    assert time.process_time() - mailed < 5
