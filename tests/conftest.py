@@ -1,4 +1,8 @@
-"""Fixtures that several folders of tests share."""
+"""Fixtures that several folders of tests share, and the leak scoreboard at the end of a run.
+
+The scoreboard is printed here because this file, unlike those of the folders below, is loaded by
+the process that reports for parallel workers.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+PLANTED = "tests/leaks/test_planted_leaks.py"
+CLEAN = "tests/leaks/test_no_false_alarm.py"
 REAL_LAKE = Path(__file__).resolve().parents[2] / "shared" / "data" / "real_lake"
 
 
@@ -15,3 +21,26 @@ def real_lake() -> Path:
     if not REAL_LAKE.is_dir():
         pytest.skip("../shared/data/real_lake is absent")
     return REAL_LAKE
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many of the planted leaks were caught, and how often clean code raised an alarm."""
+    caught, planted = _passed(terminalreporter, PLANTED)
+    silent, clean = _passed(terminalreporter, CLEAN)
+    if planted:
+        terminalreporter.write_line(f"planted leaks caught: {caught} of {planted}")
+    if clean:
+        terminalreporter.write_line(f"false alarms on clean code: {clean - silent} of {clean}")
+
+
+def _passed(reporter: pytest.TerminalReporter, file: str) -> tuple[int, int]:
+    """Return how many tests of a file passed, and how many ran."""
+    found = {
+        outcome: {
+            report.nodeid
+            for report in reporter.stats.get(outcome, [])
+            if report.nodeid.startswith(file) and (outcome != "passed" or report.when == "call")
+        }
+        for outcome in ("passed", "failed", "error")
+    }
+    return len(found["passed"]), len(set().union(*found.values()))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
+from majors_alts_monitor.books import Memory
 from majors_alts_monitor.causality import Leak
 from majors_alts_monitor.causality_path import (
     execution_leaks,
@@ -23,8 +25,11 @@ from tests.fixtures.markets import simulated_market
 
 N_DAYS = 130
 Run = Callable[[Market, pd.DataFrame], Strategy]
+BOOKS: Memory = {}
+"""Books under the default configuration: equal days are worked out once for all tests."""
 
 
+@cache
 def config(*overrides: str) -> MonitorConfig:
     return load_config(overrides=list(overrides))
 
@@ -40,7 +45,7 @@ def market_and_features(seed: int) -> tuple[Market, pd.DataFrame]:
 
 
 def honest(market: Market, features: pd.DataFrame) -> Strategy:
-    return run_strategy(market, features, config())
+    return run_strategy(market, features, config(), BOOKS)
 
 
 def leaks_of(run: Run, seed: int, cuts: tuple[int, ...] = (100,)) -> list[Leak]:
