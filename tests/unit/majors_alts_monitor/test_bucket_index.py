@@ -58,3 +58,15 @@ def test_an_empty_bucket_has_a_page(tmp_path):
     empty = Bucket(f"file://{tmp_path}")
     write_index(empty)
     assert b"None yet" in empty.get("index.html")
+
+
+def test_lineage_and_quality_are_linked_per_run(bucket):
+    folder = "runs/daily/dt=2024-01-02/run=r"
+    for name in ("dbt_docs/index.html", "dq/gate1.html", "explain.html"):
+        bucket.put(f"{folder}/{name}", b"page")
+    newest, older, _ = list_entries(bucket)
+    linked = dict(newest.links)
+    assert linked["model lineage"] == f"{folder}/dbt_docs/index.html"
+    assert linked["data quality"] == f"{folder}/dq/gate1.html"
+    assert linked["each weight"] == f"{folder}/explain.html"
+    assert "model lineage" not in dict(older.links)
