@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from datetime import date
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,12 @@ def test_the_folder_has_every_file_of_the_contract_with_its_columns(finished):
     n_days = (pd.Timestamp(END) - pd.Timestamp(START)).days + 1
     assert len(pd.read_parquet(finished / "features_wide.parquet")) == n_days
     assert len(pd.read_csv(finished / "bt_daily_pnl.csv")) == n_days
+
+
+def test_the_package_readme_lists_every_file_of_a_run(finished):
+    readme = resources.files("majors_alts_monitor").joinpath("README.md").read_text("utf-8")
+
+    assert [p.name for p in finished.iterdir() if f"`{p.name}`" not in readme] == []
 
 
 def test_the_book_trades_and_every_day_adds_up(finished):
