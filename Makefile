@@ -29,7 +29,7 @@ export GX_ANALYTICS_ENABLED := false
 export SCARF_ANALYTICS := false
 
 .PHONY: help setup lock run fetch warehouse signals backtest sweep audit reproduce quality doctor \
-  docs dictionary airflow up down bench chaos lint test test-airflow
+  docs dictionary airflow up down bench chaos lint test
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -95,7 +95,7 @@ down: ## stop the stack, keep its volumes
 bench: $(READY) ## time engine, regime and sizing against their limits
 	@for file in engine regime sizing; do $(BIN)/python -m benchmarks.$$file; done
 
-chaos: $(READY) ## kill deliveries at every point, and the scheduler; list the points
+chaos: $(READY) ## kill deliveries at every point; fill its disk, take its vendors; list the points
 	@CHAOS=all $(BIN)/pytest -q tests/chaos
 
 lint: $(READY) ## formatting, lint and types
@@ -104,16 +104,4 @@ lint: $(READY) ## formatting, lint and types
 	@$(BIN)/mypy
 
 test: lint ## the whole suite, offline, as CI runs it
-	@$(BIN)/pytest -q -n 2 --dist loadfile $(foreach name,$(UNPROVEN),--deselect $(DAGS_TEST)::$(name))
-
-test-airflow: $(READY) ## every DAG end to end, the ones below included
-	@$(BIN)/pytest -q tests/dags
-
-# Written, but not yet seen to pass end to end; docs say so until they are.
-DAGS_TEST := tests/dags/test_end_to_end.py
-UNPROVEN := test_a_dry_run_plans_and_runs_nothing \
-  test_a_sweep_is_mapped_collected_and_skipped_when_repeated \
-  test_a_day_of_history_fetched_again_changes_no_fact \
-  test_upkeep_changes_no_published_byte_and_no_fact \
-  test_a_wrong_lake_fails_with_one_alert_and_no_signal \
-  test_the_vendor_key_is_in_no_file_that_anyone_keeps
+	@$(BIN)/pytest -q -n 2 --dist loadfile
