@@ -41,6 +41,15 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                raise ValueError(f"{name} must not be true or false, was {value}")
+        return values
+
 
 class AltSelectionConfig(Frozen):
     """Which eligible ALTs enter the basket and how the leg is shared among them."""
@@ -454,7 +463,7 @@ class BootstrapConfig(Frozen):
     block_size: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None
     """Mean block length, days; null: chosen by the data."""
     n_boot: Annotated[int, Field(ge=1)]
-    seed: int | None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None
     """Null: taken from the run id."""
 
 

@@ -200,13 +200,19 @@ def _days_before(panel: Floats, days: int) -> Iterator[Floats]:
 
 
 def _position_betas(positions: pd.DataFrame, market: Market, rows: list[_Day]) -> Floats:
-    """Return the betas (n_positions, 2) behind each held weight; of a new one, the trade's."""
+    """Return the betas (n_positions, 2) behind each held weight; of a new one, the trade's.
+
+    Positions are in the order of days.
+    """
     days = market.dates.get_indexer(pd.DatetimeIndex(positions["date"]))
     columns = market.assets.get_indexer(pd.Index(positions["asset_id"]))
     is_held = positions["weight_open"].to_numpy() != 0
+    bounds = np.searchsorted(days, np.arange(len(rows) + 1))
     betas = np.full((len(positions), 2), np.nan)
-    for i, (day, column) in enumerate(zip(days, columns, strict=True)):
-        betas[i] = (rows[day].held_betas if is_held[i] else rows[day].traded_betas)[column]
+    for row, first, end in zip(rows, bounds, bounds[1:], strict=False):
+        own = columns[first:end]
+        held = is_held[first:end, None]
+        betas[first:end] = np.where(held, row.held_betas[own], row.traded_betas[own])
     return betas
 
 

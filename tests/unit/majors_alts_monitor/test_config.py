@@ -57,6 +57,9 @@ def test_baseline_differs_in_the_weights_of_the_score_and_nowhere_else():
         ("regime.calibration.ranges.lo=[0, 1]", "not a key"),
         ("regime.unsupervised.features=[momentm]", "did you mean momentum"),
         ("universe=3", "valid dictionary"),
+        ("universe.basket_size=true", "must not be true or false"),
+        ("evaluation.bootstrap.seed=-1", "greater than or equal to 0"),
+        ("universe.rich_objective.horizn_days=3", "did you mean universe.rich_objective.horizon"),
     ],
 )
 def test_a_value_outside_its_range_is_refused_by_name(override, complaint):
