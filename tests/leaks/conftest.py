@@ -1,4 +1,4 @@
-"""The bench on which leaks are planted, and the scoreboard at the end of the run."""
+"""The bench on which leaks are planted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tests.fixtures.lakes import make_lake
 
 START, N_DAYS = date(2023, 1, 1), 110
 VARIABLES = {"zscore_days": 20, "min_mcap_usd": 0, "min_volume_usd": 0, "min_listing_days": 5}
-PLANTED = "tests/leaks/test_planted_leaks.py"
 
 
 @dataclass
@@ -95,17 +94,3 @@ def bench(compiled: tuple[Path, tuple[Model, ...]], tmp_path: Path) -> Iterator[
     lake, models = compiled
     with Replay(find_tables(lake)) as replay:
         yield Bench(lake, models, replay, tmp_path)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many of the planted leaks were caught."""
-    counts = {
-        outcome: sum(
-            report.nodeid.startswith(PLANTED)
-            for report in terminalreporter.stats.get(outcome, [])
-            if outcome != "passed" or report.when == "call"
-        )
-        for outcome in ("passed", "failed", "error")
-    }
-    if total := sum(counts.values()):
-        terminalreporter.write_line(f"leaks caught: {counts['passed']} of {total}")
