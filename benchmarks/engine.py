@@ -34,16 +34,16 @@ BEGIN, END = "<!-- benchmarks/engine.py begins -->", "<!-- benchmarks/engine.py 
 REQUIREMENTS = ROOT / "requirements" / "peers.in"
 
 
-def peers_python() -> Path:
-    """Return the interpreter of the peers' environment, made when it is missing or outdated."""
-    folder = ROOT / ".cache" / "peers"
+def python_of(requirements: Path, name: str) -> Path:
+    """Return the interpreter of ``.cache/<name>``, made when it is missing or outdated."""
+    folder = ROOT / ".cache" / name
     python, done = folder / "bin" / "python", folder / "installed.in"
-    if not done.exists() or done.read_text() != REQUIREMENTS.read_text():
-        say(f"installing {REQUIREMENTS.relative_to(ROOT)} into {folder.relative_to(ROOT)}")
+    if not done.exists() or done.read_text() != requirements.read_text():
+        say(f"installing {requirements.relative_to(ROOT)} into {folder.relative_to(ROOT)}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        command = [python, "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS]
+        command = [python, "-m", "pip", "install", "--quiet", "-r", requirements]
         subprocess.run(command, check=True)
-        done.write_text(REQUIREMENTS.read_text())
+        done.write_text(requirements.read_text())
     return python
 
 
@@ -71,7 +71,7 @@ def run_peers(cases: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         np.savez(given, **cases)
         say("running the peers (a few minutes)")
         script = ROOT / "benchmarks" / "peers.py"
-        subprocess.run([peers_python(), script, given, results], check=True)
+        subprocess.run([python_of(REQUIREMENTS, "peers"), script, given, results], check=True)
         with np.load(results) as loaded:
             return {name: loaded[name] for name in loaded.files}
 
@@ -226,13 +226,13 @@ def page(
     return "\n".join(lines)
 
 
-def publish(section: str) -> None:
+def publish(section: str, begin: str = BEGIN, end: str = END) -> None:
     """Put the section into docs/performance.md; what other benchmarks wrote there stays."""
     path = ROOT / "docs" / "performance.md"
     text = path.read_text("utf-8") if path.exists() else "# Performance\n"
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    atomic.write_text(path, f"{before.rstrip()}\n\n{section}\n{after.lstrip()}")
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2]
+    atomic.write_text(path, f"{before.rstrip()}\n\n{section}\n{after.rstrip()}".rstrip() + "\n")
     say(f"wrote {path.relative_to(ROOT)}")
 
 

@@ -69,6 +69,7 @@ EVERYTHING: Mapping[str, Any] = {
     "instruments": True,
     "kinds": True,
     "perp_volume": True,
+    "outages": 8,
 }
 """A lake with a little of every trouble; most features are present in it."""
 SHORT_WINDOWS = Settings(zscore_days=20)

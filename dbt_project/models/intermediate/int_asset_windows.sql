@@ -5,6 +5,8 @@
     'volume_usd': [6, staleness_days] | max,
     'open_interest_usd': staleness_days,
 } -%}
+{#- A label is followed by this many rows (int_asset_days). -#}
+{%- set days_after = [3, staleness_days] | max -%}
 
 with
 
@@ -38,6 +40,17 @@ open_interests as (
 
 ),
 
+followed as (
+
+    select
+        asset_id,
+        date,
+        lead(date) over (partition by asset_id order by date) as next_date
+
+    from days
+
+),
+
 rows_to_recompute as (
 
     {% if var('force_slow_path') == true %}
@@ -53,15 +66,20 @@ rows_to_recompute as (
         {{ rows_touched('volumes', 29) }}
         union
         {{ rows_touched('open_interests', oldest_ages.open_interest_usd) }}
+        union
+        {{ rows_after_an_outage('followed', days_after, oldest_ages.volume_usd) }}
     {% endif %}
 
 ),
 
-unrevised as (
+lagged as (
 
     select
         asset_id,
         date,
+        {% for age in range(1, oldest_ages.values() | max + 1) %}
+            lag(date, {{ age }}) over asset_history as date_{{ age }},
+        {% endfor %}
         {% for column, oldest_age in oldest_ages.items() %}
             {{ lagged(column, oldest_age) }},
         {% endfor %}
@@ -78,6 +96,24 @@ unrevised as (
     window
         asset_history as (partition by asset_id order by date),
         last_30_rows as (partition by asset_id order by date rows between 29 preceding and current row)
+
+),
+
+unrevised as (
+
+    select
+        asset_id,
+        date,
+        {% for column, oldest_age in oldest_ages.items() %}
+            {{ on_their_days(column, oldest_age) }},
+        {% endfor %}
+        has_volumes_30d,
+        volume_max_30d_usd,
+        perp_volume_usd,
+        count_rows,
+        count_assumed
+
+    from lagged
 
 ),
 

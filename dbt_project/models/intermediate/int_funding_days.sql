@@ -30,18 +30,43 @@ settled_days as (
 
 ),
 
-quoted_days as (
+quoted_on_time as (
 
     select
         asset_id,
         date,
-        min(read_from) as first_read_on,
-        max(funding_rate_8h) filter (where is_on_time) as funding_rate_8h,
-        count(*) filter (where is_on_time) as count_rows,
-        count(*) filter (where is_on_time and known_basis = 'assumed') as count_assumed
+        date as first_read_on,
+        funding_rate_8h,
+        1 as count_rows,
+        cast(known_basis = 'assumed' as integer) as count_assumed
 
     from daily_rates
+    where is_on_time
+
+),
+
+quoted_late as (
+
+    select
+        asset_id,
+        date,
+        min(daily_rates.read_from) as first_read_on,
+        null as funding_rate_8h,
+        0 as count_rows,
+        0 as count_assumed
+
+    from daily_rates
+    anti join quoted_on_time using (asset_id, date)
+    where not daily_rates.is_on_time
     group by asset_id, date
+
+),
+
+quoted_days as (
+
+    select * from quoted_on_time
+    union all
+    select * from quoted_late
 
 ),
 

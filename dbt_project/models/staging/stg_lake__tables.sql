@@ -8,10 +8,7 @@ source as (
 
 renamed as (
 
-    select
-        ---------- ids
-        cast(table_name as varchar) as table_name
-
+    select cast(table_name as varchar) as table_name
     from source
 
 )
