@@ -71,7 +71,8 @@ def test_every_staging_column_is_cast(project: Project) -> None:
         if project.layer(model) == "staging":
             sql = project.models[model]["compiled_code"]
             renamed = sql[sql.index("renamed as") :]
-            columns = re.findall(r"^ {4}(?: {4}|select )(?!-)(\S.*) as \w+,?$", renamed, re.MULTILINE)
+            selected = re.compile(r"^ {4}(?: {4}|select )(?!-)(\S.*) as \w+,?$", re.MULTILINE)
+            columns = selected.findall(renamed)
             assert len(columns) == len(project.models[model]["columns"]), model
             assert all("cast(" in column for column in columns), model
 
