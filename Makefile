@@ -71,7 +71,8 @@ audit: $(READY) ## prove causality: make audit START=D END=D
 reproduce: $(READY) ## rebuild a run and compare every byte: make reproduce RUN=DIR
 	@$(MONITOR).reproduce "$(RUN)"
 
-quality: $(READY) ## every checksum and key of the lake
+quality: $(READY) ## counts and findings of the dbt project; every checksum and key of the lake
+	@$(BIN)/python -m tests.integration.dbt_quality
 	@$(BIN)/python -m lake_ingest.verify
 
 doctor: $(READY) ## say what is wrong with this installation
