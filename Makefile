@@ -29,7 +29,8 @@ export GX_ANALYTICS_ENABLED := false
 export SCARF_ANALYTICS := false
 
 .PHONY: help setup lock run fetch warehouse signals backtest sweep audit reproduce quality doctor \
-  docs dictionary airflow up down bench chaos lint test
+  docs dictionary airflow up down bench chaos lint test \
+  test-distributed
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -93,8 +94,8 @@ up: ## the distributed stack of docker/compose.yaml; needs Docker and .env
 down: ## stop the stack, keep its volumes
 	$(COMPOSE) down
 
-bench: $(READY) ## time engine, regime and sizing against their limits
-	@for file in engine regime sizing; do $(BIN)/python -m benchmarks.$$file; done
+bench: $(READY) ## time engine, regime, sizing and warehouse; the last takes an hour
+	@for file in engine regime sizing warehouse; do $(BIN)/python -m benchmarks.$$file; done
 
 chaos: $(READY) ## kill deliveries at every point; fill its disk, take its vendors; list the points
 	@CHAOS=all $(BIN)/pytest -q tests/chaos
@@ -105,4 +106,7 @@ lint: $(READY) ## formatting, lint and types
 	@$(BIN)/mypy
 
 test: lint ## the whole suite, offline, as CI runs it
-	@$(BIN)/pytest -q -n 2 --dist loadfile
+	@$(BIN)/pytest -q -n 2 --dist loadfile --ignore tests/distributed
+
+test-distributed: $(READY) ## a sweep over two Celery workers and S3: make test-distributed [MEMBERS=64] [RECORD=1]
+	@MEMBERS="$(MEMBERS)" RECORD="$(RECORD)" $(BIN)/pytest -q tests/distributed
