@@ -7,22 +7,26 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from majors_alts_monitor import daily
 from majors_alts_monitor import replay as replay_module
 from majors_alts_monitor.audit import audit_lake, write_audit
 from majors_alts_monitor.compare_runs import compare, recorded
-from majors_alts_monitor.config import load_config
+from majors_alts_monitor.config import effective_values, load_config
+from majors_alts_monitor.daily import run_day
 from majors_alts_monitor.errors import CausalityError, ConfigError, ReproductionError
 from majors_alts_monitor.explain import answers, from_files
 from majors_alts_monitor.explanation import explain
 from majors_alts_monitor.outputs import read_run
 from majors_alts_monitor.replay import replay_day, text
 from majors_alts_monitor.run import Request, prepare, run_backtest, signal_document
+from pipeline_kit import paths
 from tests.fixtures.lakes import make_lake
 
 pytestmark = pytest.mark.dbt
@@ -94,6 +98,32 @@ def test_the_run_leaves_its_state_and_the_next_day_gives_the_same_decision(
     assert replayed.changed == ()
     assert replayed.causes == ()
     assert "bit-equal" in text(replayed)
+
+
+def test_days_lived_through_the_step_of_the_dag_are_days_of_the_backtest(
+    run_a, request_a, home, monkeypatch
+):
+    settings = home / "settings.yaml"
+    settings.write_text(yaml.safe_dump(effective_values(request_a.config)))
+    monkeypatch.setenv("MAM_CONFIG", str(settings))
+    for day in (END - timedelta(days=1), END):
+        ours = paths.lake_dir()
+        ours.mkdir(parents=True, exist_ok=True)
+        for file in request_a.lake.glob("*.parquet"):
+            rows = pd.read_parquet(file)
+            rows[pd.to_datetime(rows["date"]).dt.date <= day].to_parquet(ours / file.name)
+
+        lived = read_run(run_day(str(day)))
+
+        for table in ("bt_decisions", "bt_positions", "regime_timeline"):
+            now, then = (run.tables[table] for run in (lived, run_a))
+            now, then = (t[pd.to_datetime(t["date"]).dt.date == day] for t in (now, then))
+            assert len(then) > 0
+            pd.testing.assert_frame_equal(
+                now.reset_index(drop=True), then.reset_index(drop=True), check_exact=True
+            )
+    state = (daily.day_folder(END) / "run" / "state.json").read_text()
+    assert state == (request_a.out / "state.json").read_text()
 
 
 def test_a_published_decision_that_the_inputs_do_not_give_is_named(run_a, request_a, monkeypatch):
