@@ -258,10 +258,7 @@ def remember(state: State, decision: Decision, outlook: Outlook) -> State:
     """Return the state after a decision was taken: the queue, and what later days compare with."""
     if decision.action is Action.HOLD:
         return state
-    keeps = state.pending
-    if decision.action is Action.EXIT:
-        # It cancels entries; an exit that is due sooner still goes first.
-        keeps = tuple(waiting for waiting in keeps if waiting.action is Action.EXIT)
+    keeps = () if decision.action is Action.EXIT else state.pending
     return replace(
         state,
         last_targets=decision.targets,

@@ -240,17 +240,6 @@ def test_an_exit_cancels_what_is_pending():
     assert [d.action for d in after.pending] == [Action.EXIT]
 
 
-def test_a_later_exit_does_not_delay_one_that_waits():
-    leaving = Decision(98, Action.EXIT, "regime", np.zeros(4), 0.0, 1.0, 0.0)
-    entering = Decision(99, Action.REBALANCE, "regime", BOOK, 0.5, 1.0, 0.5)
-    state = invested(pending=(leaving, entering))
-    day = outlook(regime=Regime.BALANCED)
-
-    after = remember(state, decide(day, state, CONFIG), day)
-
-    assert [(d.row, d.action) for d in after.pending] == [(98, Action.EXIT), (100, Action.EXIT)]
-
-
 def test_a_risk_exit_that_waits_is_not_decided_again():
     leaving = Decision(99, Action.EXIT, "stop_loss", np.zeros(4), 0.0, 1.0, 0.0)
     state = invested(pending=(leaving,), own_returns=(-0.2, -0.2, -0.2))
