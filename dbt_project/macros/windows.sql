@@ -47,11 +47,17 @@
 
 {# Rows (asset_id, date) after days without a row, that still look at labels before them: those rows
    back is not those days back, and a median takes however many values there are. #}
-{% macro rows_after_an_outage(followed, days_after, oldest_age) -%}
+{% macro rows_after_an_outage(days, days_after, oldest_age) -%}
     select
         asset_id,
         next_date + cast(unnest(range(date + {{ oldest_age - days_after + 1 }} - next_date)) as integer) as date
-    from {{ followed }}
+    from (
+        select
+            asset_id,
+            date,
+            lead(date) over (partition by asset_id order by date) as next_date
+        from {{ days }}
+    )
     where next_date > date + 1 and next_date <= date + {{ oldest_age - days_after }}
 {%- endmacro %}
 

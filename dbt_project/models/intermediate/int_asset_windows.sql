@@ -40,17 +40,6 @@ open_interests as (
 
 ),
 
-followed as (
-
-    select
-        asset_id,
-        date,
-        lead(date) over (partition by asset_id order by date) as next_date
-
-    from days
-
-),
-
 rows_to_recompute as (
 
     {% if var('force_slow_path') == true %}
@@ -67,7 +56,7 @@ rows_to_recompute as (
         union
         {{ rows_touched('open_interests', oldest_ages.open_interest_usd) }}
         union
-        {{ rows_after_an_outage('followed', days_after, oldest_ages.volume_usd) }}
+        {{ rows_after_an_outage('days', days_after, oldest_ages.volume_usd) }}
     {% endif %}
 
 ),
