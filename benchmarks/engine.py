@@ -24,7 +24,7 @@ import pandas as pd
 from benchmarks.peers import seconds
 from majors_alts_monitor import metrics
 from majors_alts_monitor.backtest import simulate, simulate_many
-from majors_alts_monitor.engine import Book
+from majors_alts_monitor.backtest.engine import Book
 from pipeline_kit import atomic
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,7 +214,7 @@ def page(
         "",
         "Neither can express: targets after costs with square-root impact, a missing price whose",
         "return is booked later, a forced close after a delisting. Those are held against a",
-        "ledger of dollars in `tests/unit/majors_alts_monitor/test_engine.py`.",
+        "ledger of dollars in `tests/unit/majors_alts_monitor/backtest/test_engine.py`.",
         "",
         "Key figures agree with:",
         "",

@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.peers import seconds
-from majors_alts_monitor._states import walk_paths
-from majors_alts_monitor.calibration import History, calibrate
 from majors_alts_monitor.config import load_config
 from majors_alts_monitor.features import PRIMARY
-from majors_alts_monitor.placebo import placebo_test
 from majors_alts_monitor.regime import classify, score, timeline
+from majors_alts_monitor.regime._states import walk_paths
+from majors_alts_monitor.regime.calibration import History, calibrate
+from majors_alts_monitor.regime.placebo import placebo_test
+from majors_alts_monitor.regime.walk_forward import walk_forward
 from majors_alts_monitor.types import GROUPS
-from majors_alts_monitor.walk_forward import walk_forward
 
 N_DAYS, N_PATHS, N_CALIBRATED = 3000, 10_000, 252 + 10 * 63
 THRESHOLDS = np.array([[[-1.5, -0.5, 0.5, 1.5]]])

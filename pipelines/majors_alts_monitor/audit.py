@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from majors_alts_monitor.books import Memory
+from majors_alts_monitor.beta_neutral.books import Memory
 from majors_alts_monitor.causality import Leak, Reference, fact_leaks, poisoned, truncated
 from majors_alts_monitor.causality_path import (
     execution_leaks,

@@ -20,12 +20,12 @@ from typing import Annotated, Any, Final
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from majors_alts_monitor import outputs
-from majors_alts_monitor.bucket_index import write_index
-from majors_alts_monitor.comparison_report import comparison_html, comparison_text
 from majors_alts_monitor.config import Frozen
 from majors_alts_monitor.daily import configured_file
 from majors_alts_monitor.data_io import check_range, open_lake
 from majors_alts_monitor.errors import ConfigError
+from majors_alts_monitor.report.bucket_index import write_index
+from majors_alts_monitor.report.comparison_report import comparison_html, comparison_text
 from majors_alts_monitor.run import run_id_of
 from majors_alts_monitor.sweep import (
     LEADERBOARD,

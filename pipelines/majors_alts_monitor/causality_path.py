@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from majors_alts_monitor import state as state_module
+from majors_alts_monitor.backtest.decision import Decision, State
+from majors_alts_monitor.backtest.walk import Signals, walk_on
 from majors_alts_monitor.causality import Leak, first_difference, leak_at
 from majors_alts_monitor.config import MonitorConfig
-from majors_alts_monitor.decision import Decision, State
 from majors_alts_monitor.outputs import plain
 from majors_alts_monitor.results import decisions_frame
 from majors_alts_monitor.strategy import Strategy
 from majors_alts_monitor.types import Floats, Market
-from majors_alts_monitor.walk import Signals, walk_on
 from pipeline_kit.manifest import readable_json
 
 _IN_BOOK: Final = frozenset({"weights", "last_targets"})

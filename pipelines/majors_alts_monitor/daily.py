@@ -28,8 +28,8 @@ from majors_alts_monitor.data_io import (
 )
 from majors_alts_monitor.errors import DayBusyError
 from majors_alts_monitor.gate import GateReport, judge_marts
-from majors_alts_monitor.mail_report import write_mail
 from majors_alts_monitor.outputs import is_run_of, read_manifest
+from majors_alts_monitor.report.mail_report import write_mail
 from majors_alts_monitor.run import Request, run_backtest, run_id_of
 from pipeline_kit import atomic, paths, warehouse
 from pipeline_kit.bucket import Bucket

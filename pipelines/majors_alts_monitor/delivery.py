@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from majors_alts_monitor.bucket_index import write_index
 from majors_alts_monitor.daily import bucket_key, day_folder
 from majors_alts_monitor.outputs import read_manifest
+from majors_alts_monitor.report.bucket_index import write_index
 from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import parse_day
 from pipeline_kit.cli import Parser, run_command

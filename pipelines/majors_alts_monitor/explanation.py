@@ -16,11 +16,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.basket import Exclusion
-from majors_alts_monitor.dashboard import environment
-from majors_alts_monitor.decision import Action, Decision
+from majors_alts_monitor.backtest.decision import Action, Decision
+from majors_alts_monitor.beta_neutral.basket import Exclusion
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.features import PRIMARY
+from majors_alts_monitor.report.dashboard import environment
 from majors_alts_monitor.types import MAJORS
 
 if TYPE_CHECKING:  # ``run`` writes the page, so it cannot be imported here

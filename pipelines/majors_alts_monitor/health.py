@@ -13,8 +13,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from majors_alts_monitor.daily import bucket_key, day_folder, gate_warnings
-from majors_alts_monitor.lineage import run_events
 from majors_alts_monitor.outputs import read_manifest
+from majors_alts_monitor.report.lineage import run_events
 from pipeline_kit import paths
 from pipeline_kit.alerts import close_incident, open_incident, open_incidents
 from pipeline_kit.bucket import Bucket

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from majors_alts_monitor.backtest.decision import Action, Decision
+from majors_alts_monitor.backtest.engine import Tape
+from majors_alts_monitor.backtest.walk import Signals, Walk, cost_terms, market_tape
 from majors_alts_monitor.config import MonitorConfig
-from majors_alts_monitor.decision import Action, Decision
-from majors_alts_monitor.engine import Tape
 from majors_alts_monitor.kpis import check_identity
 from majors_alts_monitor.types import Floats, Market, Regime
-from majors_alts_monitor.walk import Signals, Walk, cost_terms, market_tape
 
 COSTS: Final = ("fees", "slippage", "impact")
 CELL_COSTS: Final = ("fee", "slippage", "impact")

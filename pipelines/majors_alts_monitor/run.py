@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from majors_alts_monitor import outputs
+from majors_alts_monitor.beta_neutral.neutrality import neutrality_figures
 from majors_alts_monitor.config import MonitorConfig, effective_values, load_config
-from majors_alts_monitor.dashboard import render_dashboard
 from majors_alts_monitor.data_io import (
     Lake,
     check_range,
@@ -34,19 +34,19 @@ from majors_alts_monitor.data_io import (
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.explanation import PAGE, run_page
 from majors_alts_monitor.kpis import kpis, regime_metrics
-from majors_alts_monitor.lake_health import lake_health
 from majors_alts_monitor.ledger import record
 from majors_alts_monitor.metrics import sharpe_per_period
-from majors_alts_monitor.neutrality import neutrality_figures
 from majors_alts_monitor.outputs import RunTables
-from majors_alts_monitor.report_tables import report_tables
+from majors_alts_monitor.regime.walk_forward import walk_forward
+from majors_alts_monitor.report.dashboard import render_dashboard
+from majors_alts_monitor.report.lake_health import lake_health
+from majors_alts_monitor.report.report_tables import report_tables
 from majors_alts_monitor.results import Reported, report
 from majors_alts_monitor.signal_document import describe
 from majors_alts_monitor.state import STATE_FILE, state_text
 from majors_alts_monitor.statistics import Trials
 from majors_alts_monitor.strategy import Strategy, run_strategy
 from majors_alts_monitor.types import FIVE_STATES, MAJORS, THREE_STATES
-from majors_alts_monitor.walk_forward import walk_forward
 from pipeline_kit import paths
 from pipeline_kit.calendar import parse_day, parse_instant, readable_before
 from pipeline_kit.cli import Parser, run_command

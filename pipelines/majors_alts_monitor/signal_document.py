@@ -13,14 +13,14 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.books import Books
+from majors_alts_monitor.backtest.decision import Action, Decision
+from majors_alts_monitor.backtest.walk import Walk
+from majors_alts_monitor.beta_neutral.books import Books
+from majors_alts_monitor.beta_neutral.lots import orders
 from majors_alts_monitor.config import MonitorConfig
-from majors_alts_monitor.decision import Action, Decision
 from majors_alts_monitor.features import PRIMARY
-from majors_alts_monitor.lots import orders
 from majors_alts_monitor.regime import Timeline
 from majors_alts_monitor.types import GROUPS, MAJORS, Floats, Market
-from majors_alts_monitor.walk import Walk
 
 _GROUP_WORDS: Final = {
     **{group: group.replace("_", " ") for group in GROUPS},

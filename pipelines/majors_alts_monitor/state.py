@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from majors_alts_monitor.decision import Action, Decision, State
+from majors_alts_monitor.backtest.decision import Action, Decision, State
+from majors_alts_monitor.backtest.walk import Carried
 from majors_alts_monitor.outputs import plain
 from majors_alts_monitor.strategy import Strategy
 from majors_alts_monitor.types import MAJORS, Floats, Market, Regime
-from majors_alts_monitor.walk import Carried
 from pipeline_kit.manifest import readable_json
 
 STATE_FILE: Final = "state.json"

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from majors_alts_monitor._compiled import compiled
+from majors_alts_monitor.backtest._compiled import compiled
 from majors_alts_monitor.types import Floats
 
 _DRAWS_AT_ONCE: Final = 250

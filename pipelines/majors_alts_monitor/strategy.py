@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.books import Books, Memory, propose_books
+from majors_alts_monitor.backtest.walk import Signals, Walk, walk
+from majors_alts_monitor.beta_neutral.books import Books, Memory, propose_books
 from majors_alts_monitor.config import MonitorConfig
-from majors_alts_monitor.long_short import long_short_return
 from majors_alts_monitor.regime import Timeline, timeline
+from majors_alts_monitor.regime.long_short import long_short_return
 from majors_alts_monitor.types import Market, Regime
-from majors_alts_monitor.walk import Signals, Walk, walk
 
 GATE_DAYS = 7
 

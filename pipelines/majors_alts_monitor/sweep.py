@@ -18,14 +18,15 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor import comparison_page, outputs
+from majors_alts_monitor import outputs
 from majors_alts_monitor.config import MonitorConfig, effective_values, load_config
-from majors_alts_monitor.dashboard import render_dashboard
 from majors_alts_monitor.data_io import open_lake
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.kpis import trial_figures
 from majors_alts_monitor.ledger import record
 from majors_alts_monitor.metrics import sharpe_per_period
+from majors_alts_monitor.report import comparison_page
+from majors_alts_monitor.report.dashboard import render_dashboard
 from majors_alts_monitor.run import Request, run_backtest, run_id_of
 from majors_alts_monitor.statistics import automatic_block, estimate_overfitting, superior_ability
 from pipeline_kit.manifest import canonical_json, readable_json, sha256_text

@@ -61,8 +61,9 @@ def test_the_readme_shows_what_the_package_prints():
 def test_the_readme_maps_every_module_and_no_other():
     text = (PACKAGE / "README.md").read_text("utf-8")
     named = set(re.findall(r"`(\w+\.py)`", text))
-    there = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
     parts = {path.name for path in (PACKAGE / "studies").glob("*.py")}
+    there = {path.name for path in PACKAGE.rglob("*.py") if path.parent.name != "studies"}
+    there -= {"__init__.py", "__main__.py"}
     commands = {f"{name}.py" for name in re.findall(r"studies\.(\w+)  +", offer())}
 
     assert there - named == set()

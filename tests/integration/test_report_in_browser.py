@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from majors_alts_monitor.bucket_index import Entry
-from majors_alts_monitor.bucket_index import render as render_index
-from majors_alts_monitor.comparison_page import render as render_comparison
-from majors_alts_monitor.dashboard import render_dashboard
 from majors_alts_monitor.features import PRIMARY
+from majors_alts_monitor.report.bucket_index import Entry
+from majors_alts_monitor.report.bucket_index import render as render_index
+from majors_alts_monitor.report.comparison_page import render as render_comparison
+from majors_alts_monitor.report.dashboard import render_dashboard
 from tests.fixtures.browser import BROWSER, browser
 from tests.fixtures.runs import make_run
 

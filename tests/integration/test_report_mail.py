@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from aiosmtpd.controller import Controller
 
-from majors_alts_monitor.dashboard import KPI_ROWS
 from majors_alts_monitor.delivery import _message
-from majors_alts_monitor.mail_report import write_mail
 from majors_alts_monitor.outputs import PARQUET_COLUMNS, read_run, write_run
+from majors_alts_monitor.report.dashboard import KPI_ROWS
+from majors_alts_monitor.report.mail_report import write_mail
 from pipeline_kit.mail import Mailer
 from tests.fixtures.runs import make_run
 

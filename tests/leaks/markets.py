@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.books import Memory
+from majors_alts_monitor.beta_neutral.books import Memory
 from majors_alts_monitor.causality import Leak
 from majors_alts_monitor.causality_path import (
     execution_leaks,

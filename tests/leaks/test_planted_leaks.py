@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from majors_alts_monitor import state as state_module
-from majors_alts_monitor import walk as walk_module
+from majors_alts_monitor.backtest import walk as walk_module
 from majors_alts_monitor.causality import Reference, first_difference
 from majors_alts_monitor.causality_path import execution_leaks
+from majors_alts_monitor.regime.unsupervised import filter_states
 from majors_alts_monitor.strategy import run_strategy
 from majors_alts_monitor.types import Market
-from majors_alts_monitor.unsupervised import filter_states
 from tests.leaks.markets import config, honest, leaks_of, market_and_features
 
 SEED = 5

@@ -23,8 +23,6 @@ PURE = [
     "beta_neutral",
     "backtest",
     "metrics",
-    "engine",
-    "decision",
     "strategy",
     "types",
 ]
@@ -75,6 +73,8 @@ def pure_modules():
     while todo:
         name = todo.pop()
         path = SOURCE / (name.replace(".", "/") + ".py")
+        if not path.is_file():
+            path = path.with_suffix("") / "__init__.py"
         if name in seen or not path.is_file():
             continue
         seen[name] = path

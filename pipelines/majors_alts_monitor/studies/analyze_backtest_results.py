@@ -17,7 +17,7 @@ import pandas as pd
 
 from majors_alts_monitor.kpis import COSTS, PARTS, attribution, attribution_by_asset
 from majors_alts_monitor.outputs import RunTables, read_run
-from majors_alts_monitor.report_charts import attribution_chart, drawdown_chart, equity_chart
+from majors_alts_monitor.report.report_charts import attribution_chart, drawdown_chart, equity_chart
 from majors_alts_monitor.studies.study import Place, claim, publish
 from majors_alts_monitor.sweep import leaderboard, overfitting
 from pipeline_kit.cli import Parser, run_command

@@ -25,18 +25,18 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.charts import BLUE, ORANGE, Chart, Series
+from majors_alts_monitor.backtest.walk import Signals, walk
 from majors_alts_monitor.config import MonitorConfig, ThresholdsConfig
-from majors_alts_monitor.long_short import long_short_return
 from majors_alts_monitor.outputs import csv_text
-from majors_alts_monitor.regime_evaluation import returns_by_regime
+from majors_alts_monitor.regime.evaluation import returns_by_regime
+from majors_alts_monitor.regime.long_short import long_short_return
+from majors_alts_monitor.report.charts import BLUE, ORANGE, Chart, Series
 from majors_alts_monitor.run import Prepared, prepare
 from majors_alts_monitor.strategy import Strategy
 from majors_alts_monitor.studies.study import Asked, ask, figures_table, publish, say
 from majors_alts_monitor.studies.variants import Evaluated, equity_lines, evaluate, returns_of
 from majors_alts_monitor.sweep import leaderboard, overfitting
 from majors_alts_monitor.types import Floats, Regime
-from majors_alts_monitor.walk import Signals, walk
 from pipeline_kit.atomic import write_text
 from pipeline_kit.cli import run_command
 from pipeline_kit.errors import DataProblem

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.basket import screen
-from majors_alts_monitor.betas import fit_betas
-from majors_alts_monitor.books import closes_needed
+from majors_alts_monitor.beta_neutral.basket import screen
+from majors_alts_monitor.beta_neutral.betas import fit_betas
+from majors_alts_monitor.beta_neutral.books import closes_needed
 from majors_alts_monitor.config import BetaConfig, MonitorConfig
 from majors_alts_monitor.errors import RangeError
 from majors_alts_monitor.types import Floats, Market

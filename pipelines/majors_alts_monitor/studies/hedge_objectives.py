@@ -16,14 +16,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.basket import simple_returns
-from majors_alts_monitor.books import Books, propose_books
+from majors_alts_monitor.beta_neutral.basket import simple_returns
+from majors_alts_monitor.beta_neutral.books import Books, propose_books
+from majors_alts_monitor.beta_neutral.neutrality import rolling_betas
+from majors_alts_monitor.beta_neutral.rich_objective import RichTerms, enrich_book
 from majors_alts_monitor.config import MonitorConfig, load_config
 from majors_alts_monitor.data_io import check_range, open_lake, open_warehouse, read_market
 from majors_alts_monitor.errors import RangeError
-from majors_alts_monitor.neutrality import rolling_betas
 from majors_alts_monitor.outputs import csv_text
-from majors_alts_monitor.rich_objective import RichTerms, enrich_book
 from majors_alts_monitor.types import MAJORS, Floats, Market
 from pipeline_kit import paths
 from pipeline_kit.atomic import write_text

@@ -26,9 +26,7 @@ import numpy as np
 import pandas as pd
 
 from majors_alts_monitor import metrics
-from majors_alts_monitor.charts import Chart
-from majors_alts_monitor.config import MonitorConfig
-from majors_alts_monitor.retrade import (
+from majors_alts_monitor.backtest.retrade import (
     Trades,
     gapped,
     replay,
@@ -37,7 +35,10 @@ from majors_alts_monitor.retrade import (
     without_shorts,
     worst_squeezes,
 )
-from majors_alts_monitor.robustness import ACCOUNTS_USD, COST_FACTORS, LAGS, dearer
+from majors_alts_monitor.backtest.walk import average_daily_volume, cost_terms, market_tape, walk
+from majors_alts_monitor.config import MonitorConfig
+from majors_alts_monitor.report.charts import Chart
+from majors_alts_monitor.report.robustness import ACCOUNTS_USD, COST_FACTORS, LAGS, dearer
 from majors_alts_monitor.run import Prepared, prepare
 from majors_alts_monitor.strategy import Strategy
 from majors_alts_monitor.studies.capacity import days_to_exit, volume_behind
@@ -53,7 +54,6 @@ from majors_alts_monitor.studies.variants import (
 )
 from majors_alts_monitor.sweep import leaderboard, overfitting
 from majors_alts_monitor.types import Floats, Market
-from majors_alts_monitor.walk import average_daily_volume, cost_terms, market_tape, walk
 from pipeline_kit.cli import run_command
 
 N_STRESS_DAYS: Final = 3

@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import pandas as pd
 
-from majors_alts_monitor.charts import Chart
-from majors_alts_monitor.comparison_report import comparison_html
 from majors_alts_monitor.data_io import open_lake
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.outputs import RunTables, csv_text, plain, read_run
+from majors_alts_monitor.report.charts import Chart
+from majors_alts_monitor.report.comparison_report import comparison_html
+from majors_alts_monitor.report.static_charts import to_png
 from majors_alts_monitor.run import Request, add_common_flags, request_of
-from majors_alts_monitor.static_charts import to_png
 from majors_alts_monitor.sweep import LEADERBOARD, Member, collect, overfitting, plan_sweep
 from majors_alts_monitor.sweep import run_member as run_one
 from pipeline_kit.atomic import write_bytes, write_text

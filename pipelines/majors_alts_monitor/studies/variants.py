@@ -13,14 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from majors_alts_monitor.charts import PALETTE, Chart, Series
+from majors_alts_monitor.backtest.walk import walk
 from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.kpis import kpis
+from majors_alts_monitor.report.charts import PALETTE, Chart, Series
 from majors_alts_monitor.results import Reported, report
 from majors_alts_monitor.run import Prepared, record_trial, run_id_of, seeds, window_numbers
 from majors_alts_monitor.strategy import Strategy, run_strategy
 from majors_alts_monitor.types import MAJORS
-from majors_alts_monitor.walk import walk
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from majors_alts_monitor.backfill import (
     read_params,
     sweep_folder,
 )
-from majors_alts_monitor.comparison_report import comparison_html, comparison_text
 from majors_alts_monitor.errors import ConfigError
+from majors_alts_monitor.report.comparison_report import comparison_html, comparison_text
 from majors_alts_monitor.sweep import expand
 
 RANGE = {"start": "2024-01-01", "end": "2024-01-31"}

@@ -2,9 +2,9 @@
 
 import pytest
 
+from majors_alts_monitor.beta_neutral.rich_objective import RichTerms
 from majors_alts_monitor.config import load_config
 from majors_alts_monitor.errors import RangeError
-from majors_alts_monitor.rich_objective import RichTerms
 from majors_alts_monitor.studies.drifting_market import drifting_market
 from majors_alts_monitor.studies.hedge_objectives import compare
 

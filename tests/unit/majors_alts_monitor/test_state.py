@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from majors_alts_monitor.books import propose_books
+from majors_alts_monitor.backtest.decision import RISK_REASONS
+from majors_alts_monitor.backtest.walk import Signals, walk_on
+from majors_alts_monitor.beta_neutral.books import propose_books
 from majors_alts_monitor.config import load_config
-from majors_alts_monitor.decision import RISK_REASONS
 from majors_alts_monitor.outputs import plain
 from majors_alts_monitor.state import carried_document, carried_from, state_text
 from majors_alts_monitor.strategy import run_strategy
-from majors_alts_monitor.walk import Signals, walk_on
 from pipeline_kit.manifest import readable_json
 from tests.leaks.markets import market_and_features
 

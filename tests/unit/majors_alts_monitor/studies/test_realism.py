@@ -4,10 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from majors_alts_monitor.books import propose_books
-from majors_alts_monitor.config import load_config
-from majors_alts_monitor.engine import Tape, Terms
-from majors_alts_monitor.retrade import (
+from majors_alts_monitor.backtest.engine import Tape, Terms
+from majors_alts_monitor.backtest.retrade import (
     gapped,
     replay,
     trades_of,
@@ -15,11 +13,13 @@ from majors_alts_monitor.retrade import (
     without_shorts,
     worst_squeezes,
 )
+from majors_alts_monitor.backtest.walk import Signals, cost_terms, market_tape, walk
+from majors_alts_monitor.beta_neutral.books import propose_books
+from majors_alts_monitor.config import load_config
 from majors_alts_monitor.strategy import Strategy
 from majors_alts_monitor.studies.capacity import days_to_exit, volume_behind
 from majors_alts_monitor.studies.realism import always, dearer, half_each, plain_figures
 from majors_alts_monitor.types import Regime
-from majors_alts_monitor.walk import Signals, cost_terms, market_tape, walk
 from tests.fixtures.markets import simulated_market
 
 

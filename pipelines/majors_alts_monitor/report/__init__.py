@@ -1,0 +1,1 @@
+"""Page, mail, comparison and index: what people read of a run."""
