@@ -39,7 +39,7 @@ setup: $(READY) ## create .venv from the hashed lock
 
 $(READY): $(LOCK) pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
-	@uv pip install --quiet --python $(BIN)/python $(HASHED) 2>/dev/null \
+	@uv pip install --quiet --compile-bytecode --python $(BIN)/python $(HASHED) 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(HASHED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
