@@ -102,14 +102,25 @@ def _features(prepared: Prepared, document: Mapping[str, Any]) -> list[str]:
         z = PRIMARY[part["group"]]
         raw = z.replace("z_", "raw_", 1)
         lines.append(
-            f"  {part['group']}: {raw} {today[raw]:.6g}, {z} {part['z']:+.4f} x weight "
-            f"{part['weight']:g} x direction {part['direction']:+d}, "
-            f"adds {part['contribution']:+.4f}"
+            f"  {part['group']}: {raw} {_known(today[raw], '.6g')}, {z} {_known(part['z'], '+.4f')} "
+            f"x weight {part['weight']:g} x direction {part['direction']:+d}, "
+            f"adds {_known(part['contribution'], '+.4f')}"
         )
     limits = ", ".join(f"{name} {value:g}" for name, value in thresholds.items())
     lines.append(f"  thresholds: {limits}")
-    lines.append(f"  share of assumed knowledge {today['share_assumed']:.4f}")
+    lines.append(f"  share of assumed knowledge {_known(today['share_assumed'], '.4f')}")
     return lines
+
+
+def _known(value: Any, how: str) -> str:
+    """Return a value as text; on a day without it there is a word, not a number.
+
+    Examples
+    --------
+    >>> _known(None, ".2f"), _known(float("nan"), ".2f"), _known(0.5, "+.2f")
+    ('missing', 'missing', '+0.50')
+    """
+    return "missing" if value is None or pd.isna(value) else format(value, how)
 
 
 def _asset(prepared: Prepared, name: str, document: Mapping[str, Any]) -> list[str]:

@@ -215,7 +215,7 @@ def test_other_code_explains_the_whole_change(run_a, request_a, home):
     shutil.copytree(ROOT / "pipelines", copy / "pipelines")
     for name in ("dbt_project", "requirements", "pyproject.toml"):
         (copy / name).symlink_to(ROOT / name)
-    decision = copy / "pipelines" / "majors_alts_monitor" / "decision.py"
+    decision = copy / "pipelines" / "majors_alts_monitor" / "backtest" / "decision.py"
     source = decision.read_text()
     halved = source.replace("targets=outlook.book * scale,", "targets=outlook.book * scale / 2,")
     assert halved != source

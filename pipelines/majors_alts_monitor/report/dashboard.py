@@ -286,15 +286,17 @@ def robustness_rows(run: RunTables) -> list[list[str]]:
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return a configuration as dotted keys and their values as text.
+    """Return a configuration as dotted keys, in the order of their names, and values as text.
+
+    A configuration read back from a manifest has its keys in another order than the one of the YAML.
 
     Examples
     --------
-    >>> flat({"a": {"b": 1}, "c": None})
+    >>> flat({"c": None, "a": {"b": 1}})
     {'a.b': '1', 'c': 'None'}
     """
     found: dict[str, str] = {}
-    for key, value in config.items():
+    for key, value in sorted(config.items()):
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{key}.")
         else:
