@@ -288,7 +288,7 @@ def robustness_rows(run: RunTables) -> list[list[str]]:
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return a configuration as dotted keys, in the order of their names, and values as text.
 
-    A configuration read back from a manifest has its keys in another order than the one of the YAML.
+    One read back from a manifest has its keys in another order than that of the YAML file.
 
     Examples
     --------
