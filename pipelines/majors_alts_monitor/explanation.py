@@ -103,8 +103,8 @@ def _features(prepared: Prepared, document: Mapping[str, Any]) -> list[str]:
         raw = z.replace("z_", "raw_", 1)
         lines.append(
             f"  {part['group']}: {raw} {_known(today[raw], '.6g')}, "
-            f"{z} {_known(part['z'], '+.4f')} x weight {part['weight']:g} x direction {part['direction']:+d}, "
-            f"adds {_known(part['contribution'], '+.4f')}"
+            f"{z} {_known(part['z'], '+.4f')} x weight {part['weight']:g} "
+            f"x direction {part['direction']:+d}, adds {_known(part['contribution'], '+.4f')}"
         )
     limits = ", ".join(f"{name} {value:g}" for name, value in thresholds.items())
     lines.append(f"  thresholds: {limits}")
