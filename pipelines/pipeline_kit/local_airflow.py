@@ -24,7 +24,7 @@ from typing import Final
 
 from pipeline_kit import atomic, paths
 from pipeline_kit.bucket import Bucket
-from pipeline_kit.calendar import last_complete_day, now_utc, parse_day
+from pipeline_kit.calendar import ONE_DAY, day_start, last_complete_day, now_utc, parse_day
 from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.errors import DataProblem, UsageProblem
 from pipeline_kit.lake import read_manifest
@@ -32,6 +32,7 @@ from pipeline_kit.lake import read_manifest
 PORT: Final = 8080
 STOP_S: Final = 20
 LEAST_DAYS: Final = 7
+DUE: Final = timedelta(minutes=50)  # after the day, as dags/daily_signal.py
 SANDBOX_FLAGS: Final = ("--port", "0", "--assets", "60", "--days", "1100", "--rate", "100000")
 SANDBOX_SETTINGS: Final = {
     "COINGLASS_API_KEY": "sandbox-standard",
@@ -218,21 +219,33 @@ def _call(command: list[str], environment: dict[str, str] | None = None) -> None
 def _sandbox(home: Path, asof: str) -> Iterator[dict[str, str]]:
     """Start the bundled vendor server and yield the addresses to fetch from."""
     _say("no COINGLASS_API_KEY and no LAKE: using the bundled vendor server (SYNTHETIC market)")
+    clock = synthetic_clock(asof)
     log = (home / "sandbox.log").open("w", encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, "-m", "lake_ingest.sandbox", *SANDBOX_FLAGS],
+        env=os.environ | clock,
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
     )
     try:
-        yield _addresses(process) | SANDBOX_SETTINGS
+        yield _addresses(process) | SANDBOX_SETTINGS | clock
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_S)
         process.kill()
         log.close()
+
+
+def synthetic_clock(asof: str) -> dict[str, str]:
+    """Return the environment in which the day's data are out, whatever the hour.
+
+    Vendors publish a day some minutes after it ended, and the sandbox's do, too. The DAG is due at
+    00:50 for that reason; a person who starts it earlier gets the market of that minute.
+    """
+    due = day_start(parse_day(asof, "ASOF") + ONE_DAY) + DUE
+    return {"MAM_NOW": due.isoformat()} if now_utc() < due else {}
 
 
 def _addresses(process: subprocess.Popen[str]) -> dict[str, str]:
