@@ -8,6 +8,7 @@ need not be asked again.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import pandas as pd
@@ -16,9 +17,11 @@ import pyarrow.parquet as pq
 
 from lake_ingest.seal import ASKED, read_snapshot
 from lake_ingest.staging import ASKED_SCHEMA, open_store
-from pipeline_kit.calendar import ASSUMED_AFTER
 from pipeline_kit.contract import FACTS
 from pipeline_kit.paths import lake_dir
+
+SETTLED_AFTER_HOURS: Final = 36
+"""A day that had ended this long before it was asked for is not asked for again."""
 
 
 def asked_ranges(lake: Path | None = None) -> pd.DataFrame:
@@ -62,7 +65,6 @@ def merge_asked(con: duckdb.DuckDBPyConnection, asked: pd.DataFrame) -> pa.Table
     """
     asked_at = pd.to_datetime(asked["asked_at"], utc=True).dt.tz_localize(None)
     con.register("asked_now", asked.assign(asked_at=asked_at).rename(columns={"table": "name"}))
-    hours = int(ASSUMED_AFTER.total_seconds() // 3600)
     series = "table_name, source, asset_id"
     rows = con.execute(
         f"""
@@ -74,7 +76,7 @@ def merge_asked(con: duckdb.DuckDBPyConnection, asked: pd.DataFrame) -> pa.Table
         ),
         ended as (
             select * replace (least(last_day, cast(asked_at as date) - 1) as last_day),
-                cast(asked_at - interval {hours} hours as date) - 1 as settled_to
+                cast(asked_at - interval {SETTLED_AFTER_HOURS} hours as date) - 1 as settled_to
             from everything
         ),
         settled as (

@@ -204,5 +204,5 @@ def _known_basis() -> str:
 
 
 def _is_observed() -> str:
-    hours = ASSUMED_AFTER.total_seconds() / 3600
-    return f"(was_asked or fetched_at <= day_end + to_minutes({int(hours * 60)}))"
+    minutes = int(ASSUMED_AFTER.total_seconds() // 60)
+    return f"(was_asked or fetched_at < day_end + to_minutes({minutes}))"

@@ -15,8 +15,13 @@ from typing import Final
 from pipeline_kit.errors import UsageProblem
 
 ONE_DAY: Final = timedelta(days=1)
-ASSUMED_AFTER: Final = timedelta(hours=36)
-"""A key first fetched later than this after its day ended is back-filled: known_at is assumed."""
+ASSUMED_AFTER: Final = timedelta(hours=24)
+"""A key first fetched this long after its day ended is back-filled: known_at is assumed.
+
+It is the instant at which the key's own row became final. Were it later, the day before the
+first fetch would be observed too late for its own row, and the hole would leave every 60-day
+window without a value for two months.
+"""
 
 
 def now_utc() -> datetime:

@@ -130,7 +130,7 @@ def run_daily_signal(asof: str, lake: str) -> None:
         failed = _stream(command, environment, log)
     if failed:
         raise LocalRunError(f"daily_signal {asof}: {failed}; see {log}")
-    _summary(asof)
+    print_summary(asof)
 
 
 def keep_worlds_apart(*, is_synthetic: bool) -> None:
@@ -292,7 +292,7 @@ def _error_in(line: str) -> str:
     return found.group(1).strip()[:400] if found else ""
 
 
-def _summary(asof: str) -> None:
+def print_summary(asof: str) -> None:
     """Print regime, book, and where report, mail and lineage page are."""
     bucket = Bucket()
     pointer = json.loads(bucket.get("latest/daily.json") or b"{}")
@@ -305,7 +305,8 @@ def _summary(asof: str) -> None:
         key = next((k.removesuffix("/manifest.json") for k in runs), key)
     signal = json.loads(bucket.get(f"{key}/signals_today.json") or b"{}")
     _say("")
-    _say(f"{asof}  {signal['regime']}  score {signal['score']:+.2f}  {signal['action']}")
+    score = "no score" if signal["score"] is None else f"score {signal['score']:+.2f}"
+    _say(f"{asof}  {signal['regime'] or 'no regime'}  {score}  {signal['action']}")
     for asset, weight in sorted(signal["target_weights"].items(), key=lambda item: -item[1]):
         _say(f"  {asset:<8}{weight:+.4f}")
     if not signal["target_weights"]:

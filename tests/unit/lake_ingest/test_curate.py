@@ -77,8 +77,8 @@ def test_a_fetch_becomes_a_lake_that_keeps_the_contract():
     assert report.added == {"fact_price": 200, "fact_marketcap": 200, "fact_volume": 200}
     assert found.row_counts == report.added
     assert report.snapshot_id == read_snapshot(lake_dir()).snapshot_id
-    # Days 1 to 18 ended more than 36 hours before; 19 and 20 were observed: 2 of 20.
-    assert found.share_assumed == 0.9
+    # Days 1 to 19 ended more than 24 hours before; only the 20th was observed: 1 of 20.
+    assert found.share_assumed == 0.95
     assert (report.warnings, len(report.quarantined), len(report.restatements)) == ((), 0, 0)
     ranges = asked_ranges()
     assert len(ranges) == 20  # settled to the 18th, and the fresh 19th and 20th, per asset

@@ -10,6 +10,7 @@ import pytest
 from lake_ingest.seal import ASKED, Snapshot, seal
 from lake_ingest.staging import ASKED_SCHEMA, open_store, stage_frame
 from lake_ingest.versions import mark, new_versions, restatements, settle
+from pipeline_kit.calendar import first_row_to_read
 from pipeline_kit.contract import TABLES
 
 NOBODY = pd.DataFrame({"row_id": []}, dtype="int64")
@@ -81,15 +82,27 @@ def known(row: dict[str, object]) -> tuple[str, object]:
     return str(row["known_at"]), row["known_basis"]
 
 
-def test_a_key_fetched_within_36_hours_of_its_day_is_observed(lake):
-    lake.take(row(10, fetched="03 12:00"))
+def test_a_key_fetched_before_its_row_is_final_is_observed(lake):
+    lake.take(row(10, fetched="02 23:59:59"))
 
-    assert known(lake.added[0]) == ("2024-01-03 12:00:00", "observed")
+    assert known(lake.added[0]) == ("2024-01-02 23:59:59", "observed")
+
+
+@pytest.mark.parametrize("fetched", ["02 00:31", "02 23:59", "03 00:00", "03 00:50", "03 23:00"])
+def test_a_first_fetch_at_any_hour_leaves_no_hole_in_the_rows_of_its_days(lake, fetched):
+    """A hole would leave every 60-day window without a value, and so the book without a score."""
+    days = [date(2023, 12, 31), date(2024, 1, 1)]
+    lake.take(*(row(10, fetched=fetched) | {"date": pd.Timestamp(day)} for day in days))
+
+    first_rows = [
+        first_row_to_read(r["date"], r["known_at"].replace(tzinfo=UTC)) for r in lake.added
+    ]
+    assert first_rows == days
 
 
 def test_a_key_first_fetched_later_is_assumed_at_day_end_plus_lag(lake):
     lake.take(
-        row(10, fetched="03 12:00:00.000001"),
+        row(10, fetched="03 00:00"),
         row(10, fetched="09", asset="OLD", source="coingecko"),
     )
 
