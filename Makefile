@@ -21,6 +21,11 @@ RANGE = --start "$(START)" --end "$(END)"
 LAKE_FLAG = $(if $(LAKE),--data-lake "$(LAKE)")
 OUT_FLAG = $(if $(OUT),--out "$(OUT)")
 SETS = $(foreach pair,$(SET),--set "$(pair)")
+# $(call need,NAMES,EXAMPLE) ends a verb with one line when a variable it cannot do without is empty.
+comma := ,
+need = $(foreach name,$(1),$(if $($(name)),,$(error $(name) is missing; for example: $(2))))
+stack = @docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 && test -f .env || \
+  { echo "this needs a running Docker with its compose plugin and a filled .env (docker/README.md); make run and make airflow need neither" >&2; exit 2; }
 
 # Libraries that would ask home, and thread pools that would fight over two cores.
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
@@ -52,6 +57,7 @@ run: $(READY) ## daily_signal end to end: make run [LAKE=DIR] [ASOF=2024-12-30]
 	@$(BIN)/python -m pipeline_kit.local_airflow run --asof "$(ASOF)" --lake "$(LAKE)"
 
 fetch: $(READY) ## vendors into the lake: make fetch START=D END=D
+	$(call need,START END,make fetch START=2024-01-01 END=2024-12-30)
 	@$(BIN)/python -m lake_ingest.fetch $(RANGE) --resume
 
 warehouse: $(READY) ## build, judge and publish the warehouse: make warehouse ASOF=D
@@ -61,15 +67,19 @@ signals: $(READY) ## one day's signal: make signals ASOF=D [LAKE=DIR] [OUT=DIR] 
 	@$(MONITOR).signals --asof "$(ASOF)" $(LAKE_FLAG) $(OUT_FLAG) $(SETS)
 
 backtest: $(READY) ## a range: make backtest START=D END=D [LAKE=DIR] [OUT=DIR] [SET="k=v ..."]
+	$(call need,START END,make backtest START=2024-01-01 END=2024-12-30)
 	@$(MONITOR).run $(RANGE) $(LAKE_FLAG) $(OUT_FLAG) $(SETS)
 
 sweep: $(READY) ## many configurations: make sweep PARAMS='{"start": ..., "end": ..., "sweep": {...}}'
+	$(call need,PARAMS,make sweep PARAMS='{"start": "2024-01-01"$(comma) "end": "2024-12-30"$(comma) "sweep": {"universe.basket_size": [10$(comma) 20]}}')
 	@$(MONITOR).backfill '$(PARAMS)'
 
 audit: $(READY) ## prove causality: make audit START=D END=D
+	$(call need,START END,make audit START=2024-10-01 END=2024-12-30)
 	@$(MONITOR).audit $(RANGE)
 
 reproduce: $(READY) ## rebuild a run and compare every byte: make reproduce RUN=DIR
+	$(call need,RUN,make reproduce RUN=reports/majors_alts/RUN_ID)
 	@$(MONITOR).reproduce "$(RUN)"
 
 quality: $(READY) ## counts and findings of the dbt project; every checksum and key of the lake
@@ -89,9 +99,11 @@ airflow: $(READY) ## the Airflow UI on 127.0.0.1
 	@$(BIN)/python -m pipeline_kit.local_airflow ui
 
 up: ## the distributed stack of docker/compose.yaml; needs Docker and .env
+	$(stack)
 	$(COMPOSE) up --build --detach --wait
 
 down: ## stop the stack, keep its volumes
+	$(stack)
 	$(COMPOSE) down
 
 bench: $(READY) ## time engine, regime, sizing and warehouse; the last takes an hour
