@@ -215,7 +215,9 @@ def market_of(con: duckdb.DuckDBPyConnection, until: date) -> Market:
     assets = pd.Index([row[0] for row in ids], name="asset_id", dtype="str")
     missing = [major for major in MAJORS if major not in assets]
     if missing or first is None:
-        raise TableContractError(f"fct_universe_daily: no {' and no '.join(missing)}; rebuild")
+        raise TableContractError(
+            f"fct_universe_daily: no {' and no '.join(missing)}; give a later day or --known-at"
+        )
     dates = pd.date_range(first[0], until, name="date")
     days = _long_rows(con, "fct_asset_daily", (*NUMBERS, "is_delisted"), until, assets)
     universe = _long_rows(con, "fct_universe_daily", ("is_eligible",), until, assets)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -66,17 +67,17 @@ class RunTables:
 
 
 def check_destination(folder: Path) -> None:
-    """Raise a ``ConfigError`` when ``folder`` holds anything but an earlier run."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--out {folder}: is a file; name a folder")
-    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    if not present:
-        return
-    strangers = sorted(present - _files_of_run(folder))
-    if strangers:
+    """Raise a ``ConfigError`` unless ``folder`` can be written and holds at most an earlier run."""
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not above.is_dir() or (folder.exists() and not folder.is_dir()):
+        raise ConfigError(f"--out {folder}: {folder if folder.exists() else above} is a file")
+    if not os.access(above, os.W_OK):
+        raise ConfigError(f"--out {folder}: {above} may not be written to; name another folder")
+    stranger = _first_stranger(folder, _paths_of_run(folder)) if folder.exists() else None
+    if stranger:
         raise ConfigError(
-            f"--out {folder}: holds {strangers[0]}, which is not part of an earlier run; "
-            "name an empty folder"
+            f"--out {folder}: holds {stranger.relative_to(folder)}, which is not part of an "
+            "earlier run; name an empty folder"
         )
 
 
@@ -208,11 +209,24 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _files_of_run(folder: Path) -> set[str]:
+def _paths_of_run(folder: Path) -> set[Path]:
+    """Return the files of the run in ``folder`` and the folders they lie in; none if it is none."""
     try:
-        return {MANIFEST, *read_manifest(folder)["outputs"]}
+        files = {folder / name for name in (MANIFEST, *read_manifest(folder)["outputs"])}
     except TableContractError:
         return set()
+    return files | {parent for file in files for parent in file.parents}
+
+
+def _first_stranger(folder: Path, known: Collection[Path]) -> Path | None:
+    """Return the first entry of any kind that is not ``known``, links and empty folders too."""
+    for entry in sorted(folder.iterdir()):
+        is_folder = entry.is_dir() and not entry.is_symlink()
+        found = entry if entry not in known else None
+        found = _first_stranger(entry, known) if found is None and is_folder else found
+        if found is not None:
+            return found
+    return None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -67,11 +67,12 @@ def report(
 
     # The book held into a day was decided the lag and one day earlier.
     decided = np.arange(first, len(market.dates)) - 1 - config.execution.lag_days
+    is_decided, row_of = decided >= 0, np.maximum(decided, 0)
     regimes = [signals.regime[row].value if row >= 0 else Regime.BALANCED.value for row in decided]
     daily["regime"] = regimes
-    daily["score"] = np.where(decided >= 0, signals.score[decided], np.nan)
+    daily["score"] = np.where(is_decided, signals.score[row_of], np.nan)
     daily["window"] = pd.Series(
-        np.where(decided >= 0, window[decided], np.nan), index=daily.index
+        np.where(is_decided, window[row_of], np.nan), index=daily.index
     ).astype("Int64")
     return Reported(
         equity=equity_curve(daily),

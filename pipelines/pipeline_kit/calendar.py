@@ -51,25 +51,33 @@ def parse_instant(text: str, name: str) -> datetime:
     """
     try:
         instant = datetime.fromisoformat(text.strip())
-    except ValueError as e:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError) as e:
         raise UsageProblem(
             f"{name}: {text!r} is not an ISO time such as 2024-01-02T00:50:00Z"
         ) from e
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def parse_day(text: str, name: str) -> date:
-    """Return an ISO day.
+    """Return a day written as year, month and day with dashes; no other ISO form.
 
     Examples
     --------
     >>> parse_day("2024-02-29", "--asof")
     datetime.date(2024, 2, 29)
+    >>> parse_day("20240229", "--asof")
+    Traceback (most recent call last):
+    ...
+    pipeline_kit.errors.UsageProblem: --asof: '20240229' is not a day such as 2024-01-31
     """
+    written = text.strip()
     try:
-        return date.fromisoformat(text.strip())
-    except ValueError as e:
-        raise UsageProblem(f"{name}: {text!r} is not a day such as 2024-01-31") from e
+        day = date.fromisoformat(written)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != written:
+        raise UsageProblem(f"{name}: {text!r} is not a day such as 2024-01-31")
+    return day
 
 
 def day_start(day: date) -> datetime:
