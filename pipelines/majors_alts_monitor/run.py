@@ -110,16 +110,26 @@ def add_common_flags(parser: Parser) -> None:
 
 
 def request_of(flags: Any, command: str, start: date, end: date) -> Request:
-    """Return the request that parsed flags stand for."""
-    if flags.out is not None:
-        outputs.check_destination(flags.out)
+    """Return the request that parsed flags stand for.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is wrong, or the run cannot or must not be written to ``--out``.
+    """
+    lake = flags.data_lake or paths.lake_dir()
+    out = None if flags.out is None else flags.out.resolve()
+    if out is not None:
+        if out.is_relative_to(lake.resolve()):
+            raise ConfigError(f"--out {flags.out}: lies in the lake, which is only read")
+        outputs.check_destination(out)
     return Request(
         command=command,
         start=start,
         end=end,
         config=load_config(flags.config, flags.set),
-        lake=flags.data_lake or paths.lake_dir(),
-        out=flags.out,
+        lake=lake,
+        out=out,
         known_at=parse_instant(flags.known_at, "--known-at") if flags.known_at else None,
     )
 
