@@ -232,3 +232,16 @@ def test_volume_and_volatility_for_impact_end_the_day_before(market):
     assert sigma[row, column] == pytest.approx(expected_sigma)
     assert np.isnan(volume[6]).all()
     assert not np.isnan(volume[7]).any()
+
+
+@pytest.mark.parametrize("lag", [1, 30])
+def test_a_history_shorter_than_the_lag_is_reported_as_before_the_data(lag):
+    young = simulated_market(2, 3)
+    said, settings = signals([BALANCED] * 2, [0.5] * 2), config(f"execution.lag_days={lag}")
+    path = walk(young, said, propose_books(young, settings), settings)
+
+    told = report(path, said, young, settings, 0, np.zeros(2))
+
+    assert told.daily["regime"].tolist() == ["BALANCED"] * 2
+    assert told.daily[["score", "window"]].isna().all(axis=None)
+    assert len(told.equity) == 2
