@@ -21,6 +21,8 @@ MAJORS: Final = ("BTC", "ETH")
 GROUPS: Final = tuple(PRIMARY)
 """The eight feature groups in the order of the configuration, then those of one's own."""
 
+PARTICIPATION: Final = 0.10
+"""Of a day's volume that one may be: what capacity figures allow."""
 DAYS_PER_YEAR: Final = 365
 BPS: Final = 1e-4
 

@@ -16,7 +16,7 @@ from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.regime import Timeline
 from majors_alts_monitor.regime.evaluation import Evaluation, Settings, evaluate
 from majors_alts_monitor.regime.long_short import long_short_return
-from majors_alts_monitor.report.robustness import neighbours, placebo_table, robustness
+from majors_alts_monitor.report.robustness import exits, neighbours, placebo_table, robustness
 from majors_alts_monitor.strategy import Strategy
 from majors_alts_monitor.types import MAJORS, Market
 
@@ -46,7 +46,8 @@ def report_tables(
     -------
     dict of DataFrame
         score_contributions, benchmarks, realised_betas, rank_ic, regime_forward_returns,
-        regime_dwell, gate_value, placebo, robustness; neighbours where thresholds cut regimes.
+        regime_dwell, gate_value, placebo, robustness, days_to_exit; neighbours where
+        thresholds cut regimes.
     """
     days = pd.DatetimeIndex(daily.index)
     earned = long_short_return(strategy.market)
@@ -62,6 +63,7 @@ def report_tables(
         "gate_value": gate_value(judged, switch_cost(config)),
         "placebo": placebo_table(judged.placebo),
         "robustness": robustness(strategy, config, days),
+        "days_to_exit": exits(strategy, config, days),
     }
 
 

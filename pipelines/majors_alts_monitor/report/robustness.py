@@ -1,9 +1,10 @@
 """How the reported result moves when what nobody knows exactly is a little different.
 
 Flow: ``Strategy, config -> trades as decided, replayed -> robustness; score -> neighbours``. The
-lag ladder, cost tiers and capacity curve make the same decisions again, later, dearer or larger, so
-they cost a replay and not a backtest, and nothing is chosen among them: they are no trials. The
-full walks, with decisions that answer to their own path, are ``studies.realism``.
+lag ladder, cost tiers and capacity curves make the same decisions again, later, dearer, larger or
+no faster than volume allows, so they cost a replay and not a backtest, and nothing is chosen among
+them: they are no trials. The full walks, with decisions that answer to their own path, are
+``studies.realism``.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ import numpy as np
 import pandas as pd
 
 from majors_alts_monitor import metrics
+from majors_alts_monitor.backtest.capacity import (
+    days_to_exit,
+    replay_capped,
+    volume_behind,
+)
 from majors_alts_monitor.backtest.retrade import Trades, replay, trades_of
-from majors_alts_monitor.backtest.walk import cost_terms, market_tape
+from majors_alts_monitor.backtest.walk import average_daily_volume, cost_terms, market_tape
 from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.regime import classify
 from majors_alts_monitor.regime.placebo import Placebo
 from majors_alts_monitor.strategy import Strategy
-from majors_alts_monitor.types import DAYS_PER_YEAR, TRADING_REGIMES, Bools, Floats
+from majors_alts_monitor.types import DAYS_PER_YEAR, PARTICIPATION, TRADING_REGIMES, Bools, Floats
 
 LAGS: Final = (0, 1, 2, 3)
 COST_FACTORS: Final = (0.0, 0.5, 1.0, 2.0, 3.0)
@@ -46,17 +52,33 @@ def robustness(strategy: Strategy, config: MonitorConfig, days: pd.DatetimeIndex
     Returns
     -------
     DataFrame
-        One row a variant: part (lag, costs, capacity), variant, is_configured, sharpe with the 95 %
-        interval of Lo (2002), total_return, max_drawdown.
+        One row a variant: part (lag, costs, capacity, capped), variant, is_configured, sharpe with
+        the 95 % interval of Lo (2002), total_return, max_drawdown; of capped trades days_to_fill.
     """
     rows = strategy.market.dates.get_indexer(days)
-    found = []
+    found, capped = [], []
     for part, variant, is_configured, priced, trades in variants(strategy, config):
         tape, terms = market_tape(strategy.market, priced), cost_terms(priced)
         net = replay(tape, terms, trades)[0][rows]
         named = {"part": part, "variant": variant, "is_configured": is_configured}
         found.append({**named, **figures(net)})
-    return pd.DataFrame(found)
+        if part == "capacity":
+            worked = replay_capped(tape, terms, trades, PARTICIPATION)
+            named = {"part": "capped", "variant": variant, "is_configured": False}
+            fills = {"days_to_fill": float(worked.days_to_fill)}
+            capped.append({**named, **figures(worked.returns[rows]), **fills})
+    return pd.DataFrame(found + capped)
+
+
+def exits(strategy: Strategy, config: MonitorConfig, days: pd.DatetimeIndex) -> pd.DataFrame:
+    """Return per name held on ``days`` how long it takes to leave, for the configured account.
+
+    Columns of ``capacity.days_to_exit``. Twice the account takes twice as long.
+    """
+    market, positions = strategy.market, strategy.walk.positions
+    held = positions[positions["date"].isin(days)]
+    adv = volume_behind(held, average_daily_volume(market), market.dates, market.assets)
+    return days_to_exit(held, adv, config.execution.account_usd)
 
 
 def variants(

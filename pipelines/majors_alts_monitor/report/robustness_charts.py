@@ -1,7 +1,7 @@
 """Charts of how firm the result stands, and of how complete its data is.
 
-Flow: ``robustness, neighbours, placebo, features_wide -> charts``. A run without one of the tables
-goes without its chart.
+Flow: ``robustness, days_to_exit, neighbours, placebo, features_wide -> charts``. A run without one
+of the tables goes without its chart.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from majors_alts_monitor.report.charts import (
     Series,
 )
 from majors_alts_monitor.report.formatting import percent, variant_words
+from majors_alts_monitor.types import PARTICIPATION
 
 PARTS_SHOWN: Final = {
     "lag": (
@@ -35,20 +36,83 @@ PARTS_SHOWN: Final = {
         "The same trades at other costs",
         "Fees, slippage and impact times. A result that ends at twice the costs is thin.",
     ),
-    "capacity": (
-        "The same trades for larger accounts",
-        "Square-root market impact by size of the account.",
-    ),
 }
+MOST_EXITS: Final = 20
+"""Names in the chart of days to exit: what a book holds."""
 
 
 def robustness_charts(run: RunTables, *, has_book: bool) -> list[Chart | Heat | None]:
-    """Return lag ladder, cost tiers, capacity, neighbours and placebo.
+    """Return lag ladder, cost tiers, capacity, days to exit, neighbours and placebo.
 
     Without a book there is nothing to trade later or dearer; the gate can still be judged.
     """
     ladders = [ladder(run, part) for part in PARTS_SHOWN] if has_book else []
-    return [*ladders, neighbour_heat(run), placebo_chart(run)]
+    sizes = [capacity_chart(run), exit_chart(run)] if has_book else []
+    return [*ladders, *sizes, neighbour_heat(run), placebo_chart(run)]
+
+
+def capacity_chart(run: RunTables) -> Chart | None:
+    """Return the Sharpe ratio by size of the account, trades at once and held to the volume."""
+    table = run.tables.get("robustness")
+    if table is None or "part" not in table.columns:
+        return None
+    sizes = table.loc[table["part"] == "capacity", "variant"].tolist()
+    series = []
+    for part, name, color in (
+        ("capacity", "at once", BLUE),
+        ("capped", f"at most {PARTICIPATION:.0%} of volume a day", ORANGE),
+    ):
+        rows = table[table["part"] == part].set_index("variant").reindex(sizes)
+        if rows["sharpe"].notna().any():
+            low, high = rows["sharpe_low"].tolist(), rows["sharpe_high"].tolist()
+            series.append(Series(name, rows["sharpe"].tolist(), color, low=low, high=high))
+    if not series:
+        return None
+    return Chart(
+        key="capacity",
+        title="The same trades for larger accounts",
+        x=[variant_words(str(name)) for name in sizes],
+        series=series,
+        y_title="Sharpe",
+        levels={"": 0.0},
+        note="Square-root market impact by size of the account. Held to the volume, what a day "
+        "cannot take is traded on the next ones: dearer trades become late ones, and alts lag the "
+        f"majors that hedge them.{_slowest_fill(table)} Bands: 95 % of Lo (2002).",
+        is_dated=False,
+    )
+
+
+def _slowest_fill(table: pd.DataFrame) -> str:
+    capped = table[table["part"] == "capped"]
+    if capped.empty:
+        return ""
+    last = capped.iloc[-1]
+    size = variant_words(str(last["variant"]))
+    return f" For {size} the slowest trade takes {last['days_to_fill']:.0f} days."
+
+
+def exit_chart(run: RunTables) -> Chart | None:
+    """Return how many days the names slowest to leave take, largest and usual position."""
+    table = run.tables.get("days_to_exit")
+    if table is None or table["max_days_to_exit"].isna().all():
+        return None
+    rows = table.head(MOST_EXITS)
+    account = variant_words(f"{run.manifest['config']['execution']['account_usd']:g} USD")
+    n_unknown = int(table["max_days_to_exit"].isna().sum())
+    unknown = f" Volume of {n_unknown} names is unknown." if n_unknown else ""
+    return Chart(
+        key="exits",
+        title=f"Days to leave a name with {account}",
+        x=rows["asset_id"].astype(str).tolist(),
+        series=[
+            Series("usual position", rows["median_days_to_exit"].tolist(), SKY, "bar"),
+            Series("largest position", rows["max_days_to_exit"].tolist(), BLUE, "bar"),
+        ],
+        y_title="days",
+        note=f"At {PARTICIPATION:.0%} of the name's volume; ten times the account takes ten times "
+        f"as long. The slowest {len(rows)} of {len(table)} names.{unknown}",
+        is_dated=False,
+    )
 
 
 def ladder(run: RunTables, part: str) -> Chart | None:

@@ -5,7 +5,9 @@ Flow: ``one market read -> parts of variants -> robustness.csv, a chart a part, 
 * ``lag``: 0 (a diagnostic, which nobody could trade), 1, 2, 3 days to execution.
 * ``costs``: fees and slippage times 0, 0.5, 1, 2, 3.
 * ``capacity``: accounts of 100 thousand to 1 billion USD under the square-root impact law with
-  coefficient 1, and days to exit each name at 10 % of its volume.
+  coefficient 1, and days to exit each name at 10 % of its volume. ``capped``: the same decisions,
+  traded at no more than 5, 10 or 20 % of each name's volume a day, the rest on the next days;
+  execution of a decided book is not a choice of strategy, so these make no trial.
 * ``stress``: the trades as made, on the days the shorts gained most: shorts closed by the exchange
   at the close while majors stay, funding 20 times against the shorts for three days, stops filled
   10 % higher, and all of it. Nobody chooses a stress, so these make no trial.
@@ -26,6 +28,11 @@ import numpy as np
 import pandas as pd
 
 from majors_alts_monitor import metrics
+from majors_alts_monitor.backtest.capacity import (
+    days_to_exit,
+    replay_capped,
+    volume_behind,
+)
 from majors_alts_monitor.backtest.retrade import (
     Trades,
     gapped,
@@ -41,7 +48,6 @@ from majors_alts_monitor.report.charts import Chart
 from majors_alts_monitor.report.robustness import ACCOUNTS_USD, COST_FACTORS, LAGS, dearer
 from majors_alts_monitor.run import Prepared, prepare
 from majors_alts_monitor.strategy import Strategy
-from majors_alts_monitor.studies.capacity import days_to_exit, volume_behind
 from majors_alts_monitor.studies.funding_shortcut import last_rate_times_three
 from majors_alts_monitor.studies.risk_management import risk_members
 from majors_alts_monitor.studies.study import FIGURES, ask, publish, say
@@ -53,13 +59,14 @@ from majors_alts_monitor.studies.variants import (
     try_config,
 )
 from majors_alts_monitor.sweep import leaderboard, overfitting
-from majors_alts_monitor.types import Floats, Market
+from majors_alts_monitor.types import PARTICIPATION, Floats, Market
 from pipeline_kit.cli import run_command
 
 N_STRESS_DAYS: Final = 3
 SPIKE_DAYS: Final = 3
 SPIKE: Final = 20.0
 GAP: Final = 0.10
+PARTICIPATIONS: Final = (PARTICIPATION / 2, PARTICIPATION, PARTICIPATION * 2)
 STOPS: Final = ("stop_loss", "trailing_stop")
 BENCHMARK_EVERY_DAYS: Final = 7
 
@@ -135,6 +142,34 @@ def capacity_part(base: Prepared) -> Part:
         slowest.append(exits["max_days_to_exit"].max() if len(exits) else float("nan"))
     part = _part("capacity", "Account size under square-root impact", variants)
     return replace(part, table=part.table.assign(slowest_days_to_exit=slowest))
+
+
+def capped_part(base: Prepared) -> Part:
+    """Return the capacity curve when a day's trade is held to a share of the name's volume."""
+    strategy, first = base.strategy, _first_row(base)
+    impacted = _with(base.request.config, "costs", impact_coefficient=1.0)
+    tape = market_tape(strategy.market, impacted)
+    trades = trades_of(strategy, impacted.execution.lag_days)
+    net, rows = {}, []
+    for account in ACCOUNTS_USD:
+        terms = cost_terms(_with(impacted, "execution", account_usd=account))
+        free, plan = replay(tape, terms, trades)
+        net[f"{account:.0e} USD, no cap"] = free
+        rows.append({"days_to_fill": 1, "largest_undone": 0.0, "largest_net_off_plan": 0.0})
+        for share in PARTICIPATIONS:
+            worked = replay_capped(tape, terms, trades, share)
+            off_plan = np.abs(worked.net_exposure - np.sum(plan, axis=1))
+            net[f"{account:.0e} USD, {share:.0%} a day"] = worked.returns
+            rows.append(
+                {
+                    "days_to_fill": worked.days_to_fill,
+                    "largest_undone": worked.undone[first:].max(),
+                    "largest_net_off_plan": off_plan[first:].max(),
+                }
+            )
+    returns = pd.DataFrame(net, index=strategy.market.dates).iloc[first:]
+    table = pd.concat([plain_figures(returns), pd.DataFrame(rows)], axis=1)
+    return Part("capped", "Account size with trades held to a share of volume", table, returns, {})
 
 
 def exit_table(evaluated: Evaluated) -> pd.DataFrame:
@@ -297,6 +332,7 @@ PARTS: Final[tuple[Callable[[Prepared], Part], ...]] = (
     lag_part,
     cost_part,
     capacity_part,
+    capped_part,
     stress_part,
     rules_part,
     funding_part,

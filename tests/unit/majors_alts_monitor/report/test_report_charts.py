@@ -18,6 +18,7 @@ from majors_alts_monitor.report.report_charts import (
     mail_charts,
     regime_spans,
 )
+from majors_alts_monitor.report.robustness_charts import capacity_chart, exit_chart
 from majors_alts_monitor.types import GROUPS
 from tests.fixtures.runs import make_run
 
@@ -45,6 +46,24 @@ def test_the_parts_add_up_to_the_net_line(run):
 def test_no_two_charts_share_a_key(run):
     keys = [chart.key for found in charts(run).values() for chart in found]
     assert len(keys) == len(set(keys))
+
+
+def test_capacity_shows_both_ways_to_trade_and_the_slowest_fill(run):
+    chart = capacity_chart(run)
+    assert list(chart.x) == ["10M USD"]
+    at_once, capped = chart.series
+    assert (at_once.values, capped.values) == ([-0.1], [-0.3])
+    assert capped.name == "at most 10% of volume a day"
+    assert "For 10M USD the slowest trade takes 6 days." in chart.note
+
+
+def test_days_to_exit_name_the_slowest_first_and_count_the_unknown(run):
+    chart = exit_chart(run)
+    usual, largest = chart.series
+    assert list(chart.x) == ["SOL", "ADA"]
+    assert (usual.values[0], largest.values[0]) == (1.5, 3.5)
+    assert chart.title == "Days to leave a name with 1M USD"
+    assert "Volume of 1 names is unknown." in chart.note
 
 
 def test_a_run_without_trades_has_no_basket(run):

@@ -13,6 +13,7 @@ from majors_alts_monitor.regime.placebo import placebo_test
 from majors_alts_monitor.report.report_tables import switch_cost
 from majors_alts_monitor.report.robustness import (
     dearer,
+    exits,
     gate_worth,
     moved,
     neighbours,
@@ -63,6 +64,31 @@ def test_dearer_and_larger_never_earn_more(strategy):
         earned = table.loc[table["part"] == part, "total_return"].to_numpy()
         assert (np.diff(earned) < 0).all()
     assert (table["sharpe_low"] < table["sharpe_high"]).all()
+
+
+def test_small_account_is_not_held_back_and_a_large_one_takes_days(strategy):
+    config = load_config(None, SETTINGS)
+    table = robustness(strategy, config, strategy.market.dates[100:]).set_index("variant")
+    at_once, capped = (table[table["part"] == part] for part in ("capacity", "capped"))
+    assert at_once.index.tolist() == capped.index.tolist()
+    # The simulated volume is about a million a day and name.
+    small, large = "1e+05 USD", "1e+08 USD"
+    assert capped.loc[small, "total_return"] == at_once.loc[small, "total_return"]
+    assert capped.loc[small, "days_to_fill"] == 1
+    assert capped.loc[large, "days_to_fill"] > 5
+    assert capped.loc[large, "total_return"] != at_once.loc[large, "total_return"]
+
+
+def test_days_to_exit_are_those_of_the_days_reported(strategy):
+    config = load_config(None, SETTINGS)
+    days = strategy.market.dates[100:]
+    table = exits(strategy, config, days)
+    held = strategy.walk.positions
+    held = held[held["date"].isin(days) & (held["weight_open"] != 0)]
+    assert table["n_days"].sum() == len(held) > 0
+    doubled = config.execution.model_copy(update={"account_usd": 2 * config.execution.account_usd})
+    twice = exits(strategy, config.model_copy(update={"execution": doubled}), days)
+    np.testing.assert_allclose(twice["max_days_to_exit"], 2 * table["max_days_to_exit"])
 
 
 def test_no_variant_is_named_twice(strategy):

@@ -17,7 +17,6 @@ from majors_alts_monitor.backtest.walk import Signals, cost_terms, market_tape, 
 from majors_alts_monitor.beta_neutral.books import propose_books
 from majors_alts_monitor.config import load_config
 from majors_alts_monitor.strategy import Strategy
-from majors_alts_monitor.studies.capacity import days_to_exit, volume_behind
 from majors_alts_monitor.studies.realism import always, dearer, half_each, plain_figures
 from majors_alts_monitor.types import Regime
 from tests.fixtures.markets import simulated_market
@@ -95,23 +94,6 @@ def test_squeezes_are_the_days_the_shorts_gained_most():
     daily = pd.DataFrame({"pnl_alts": [0.9, 0.01, -0.02, 0.05, 0.03]})
     assert worst_squeezes(daily, 1, 2) == [3, 4]
     assert worst_squeezes(daily * -1, 3, 2) == []
-
-
-def test_days_to_exit_by_hand():
-    rows = pd.DataFrame(
-        {"asset_id": ["SOL", "SOL", "ADA", "OLD"], "weight_open": [-0.01, -0.03, -0.02, 0.0]}
-    )
-    table = days_to_exit(rows, pd.Series([5e6, 5e6, np.nan, 1e6]), 1e8).set_index("asset_id")
-    assert table.loc["SOL"].tolist() == [2, 4.0, 6.0]
-    assert np.isnan(table.loc["ADA", "max_days_to_exit"])
-    assert "OLD" not in table.index
-
-
-def test_volume_is_read_at_the_day_and_asset_of_the_position():
-    dates, assets = pd.date_range("2024-01-01", periods=2), pd.Index(["ADA", "SOL"])
-    rows = pd.DataFrame({"date": [dates[1], dates[0]], "asset_id": ["ADA", "SOL"]})
-    adv = np.array([[1.0, 2.0], [3.0, 4.0]])
-    assert volume_behind(rows, adv, dates, assets).tolist() == [3.0, 2.0]
 
 
 def test_cost_tiers_scale_what_is_paid_to_trade_and_nothing_else():
