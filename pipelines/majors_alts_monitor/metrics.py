@@ -1,8 +1,8 @@
 """Return, risk and its uncertainty, each from daily simple returns.
 
 ``returns`` is an array or Series of shape (n_days,), fractions, one a calendar day; a year has
-365 of them. What is undefined (no days, no variance, a NaN among the returns) is NaN, which
-the outputs write as null; nothing is dropped in silence.
+365 of them. What is undefined (no days, no variance, a NaN or infinity among the returns) is NaN,
+which the outputs write as null; nothing is dropped in silence.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _YEAR: Final = math.sqrt(DAYS_PER_YEAR)
 
 
 def _values(returns: Returns) -> Floats:
-    return np.asarray(returns, dtype=np.float64)
+    """Return the numbers; an infinite return leaves as much undefined as a missing one."""
+    r = np.asarray(returns, dtype=np.float64)
+    return r if np.isfinite(r).all() else np.where(np.isfinite(r), r, np.nan)
 
 
 def _deviation(r: Floats) -> float:
@@ -200,10 +202,10 @@ def raw_kurtosis(returns: Returns) -> float:
 
 def _standardised_moment(returns: Returns, power: int) -> float:
     r = _values(returns)
-    if r.size < 2 or np.ptp(r) == 0:
+    spread = float(r.std()) if r.size > 1 and np.ptp(r) != 0 else 0.0
+    if spread == 0:
         return math.nan
-    z = (r - r.mean()) / r.std()
-    return float(np.mean(z**power))
+    return float(np.mean(((r - r.mean()) / spread) ** power))
 
 
 def psr(sharpe: float, benchmark: float, n: int, skew: float, kurtosis: float) -> float:

@@ -105,17 +105,21 @@ def _resampled_sharpes(
         position = 0
         total = 0.0
         squares = 0.0
+        # A sum of squares of equal days rounds to something above 0, so they are counted.
+        changes = 0
         for t in range(n):
+            last = position
             if t == 0 or jumps[k, t] * block < 1.0:
                 position = min(int(starts[k, t] * n), n - 1)
             else:
                 position = position + 1 if position + 1 < n else 0
+            changes += t > 0 and returns[position] != returns[last]
             deviation = returns[position] - centre
             total += deviation
             squares += deviation * deviation
         variance = (squares - total * total / n) / (n - 1)
         mean = centre + total / n
-        sharpes[k] = mean / math.sqrt(variance) if variance > 0.0 else np.nan
+        sharpes[k] = mean / math.sqrt(variance) if changes and variance > 0.0 else np.nan
 
 
 def bootstrap_sharpes(returns: Floats, *, block: float, reps: int, seed: int) -> Floats:

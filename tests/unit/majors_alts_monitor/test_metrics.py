@@ -82,8 +82,9 @@ def test_figure_of_no_days_is_undefined(figure):
 
 
 @pytest.mark.parametrize("figure", OF_RETURNS)
-def test_figure_of_an_unknown_day_is_undefined(figure):
-    assert math.isnan(figure([0.01, math.nan, -0.02]))
+@pytest.mark.parametrize("unknown", [math.nan, math.inf, -math.inf])
+def test_figure_of_an_unknown_day_is_undefined(figure, unknown):
+    assert math.isnan(figure([0.01, unknown, -0.02]))
 
 
 @pytest.mark.parametrize("figure", OF_RETURNS)
@@ -166,6 +167,14 @@ def test_interval_widens_when_days_come_in_runs():
     blocks = metrics.sharpe_interval(runs, block=None, **options)
 
     assert blocks[1] - blocks[0] > 1.5 * (single[1] - single[0])
+
+
+@pytest.mark.parametrize("returns", [[0.01, -0.02, 0.03], [0.0] * 30 + [0.01]])
+def test_interval_leaves_out_draws_of_equal_days(returns):
+    # Such a draw has no variance; what rounding leaves of it would make a Sharpe ratio of billions.
+    low, high = metrics.sharpe_interval(returns, level=0.95, block=1, reps=500, seed=1)
+
+    assert -150 < low < high < 150
 
 
 @pytest.mark.parametrize("returns", [[], [0.01], [0.01] * 50, [0.01, math.nan] * 20])
