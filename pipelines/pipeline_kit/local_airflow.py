@@ -15,8 +15,10 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +32,7 @@ from pipeline_kit.errors import DataProblem, UsageProblem
 from pipeline_kit.lake import read_manifest
 
 PORT: Final = 8080
+START_S: Final = 300
 STOP_S: Final = 20
 LEAST_DAYS: Final = 7
 DUE: Final = timedelta(minutes=50)  # after the day, as dags/daily_signal.py
@@ -78,6 +81,8 @@ def airflow_environment() -> dict[str, str]:
     """
     root = paths.project_root()
     home = Path(os.environ.get("AIRFLOW_HOME") or root / ".airflow").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o700)  # secrets, passwords and logs are nobody else's
     secret = home / "jwt_secret"
     if not secret.is_file():
         atomic.write_text(secret, secrets.token_hex(32))
@@ -100,6 +105,8 @@ def airflow_environment() -> dict[str, str]:
     return {
         **os.environ,
         "AIRFLOW_HOME": str(home),
+        # Airflow starts its parts, and they their workers, by name.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
         # Forked workers of macOS and a stray proxy would both leave loopback.
         "NO_PROXY": "127.0.0.1,localhost",
@@ -150,19 +157,81 @@ def keep_worlds_apart(*, is_synthetic: bool) -> None:
 
 
 def serve_ui() -> None:
-    """Start a standalone Airflow on loopback, print URL and login, and stop it whole."""
+    """Start a standalone Airflow on loopback, print URL and login, and stop it whole.
+
+    Raises
+    ------
+    UsageProblem
+        If something else listens on the port.
+    LocalRunError
+        If Airflow does not answer in time; its log says why.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError as e:
+            raise UsageProblem(f"port {PORT} of 127.0.0.1 is taken ({e}); stop what uses it") from e
     environment = airflow_environment()
     home = Path(environment["AIRFLOW_HOME"])
-    passwords = home / "simple_auth_manager_passwords.json.generated"
     _migrate(environment, home)
     _import_pools(environment)
-    process = subprocess.Popen([*_airflow(), "standalone"], env=environment, start_new_session=True)
-    _say(f"Airflow: http://127.0.0.1:{PORT}, user and password in {passwords}; Ctrl-C stops it")
-    with contextlib.suppress(KeyboardInterrupt):
-        process.wait()
-    # Standalone leaves its children behind, so the whole group is ended.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+    log = home / "standalone.log"
+    _say(f"starting Airflow, which takes about a minute; log {log}")
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    with log.open("w", encoding="utf-8") as sink:
+        process = subprocess.Popen(
+            [*_airflow(), "standalone"],
+            env=environment,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+        try:
+            _wait_for_answer(process, log)
+            user, password = _login(home)
+            _say(f"http://127.0.0.1:{PORT}  user {user}  password {password}; Ctrl-C stops it")
+            process.wait()
+        except KeyboardInterrupt:
+            _say("stopping Airflow")
+        finally:
+            _stop_group(process)
+
+
+def _as_ctrl_c(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _wait_for_answer(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the API server answers."""
+    for _ in range(START_S):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", PORT), 1):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(1)
+    raise LocalRunError(f"Airflow did not start; see {log}")
+
+
+def _login(home: Path) -> tuple[str, str]:
+    """Return the user that Airflow made, and the password it generated for it."""
+    file = home / "simple_auth_manager_passwords.json.generated"
+    passwords: dict[str, str] = json.loads(file.read_text("utf-8"))
+    return next(iter(passwords.items()))
+
+
+def _stop_group(process: subprocess.Popen[bytes]) -> None:
+    """End the whole process group; standalone alone would leave its children behind."""
+    for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, 2)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        for _ in range(10 * patience_s):
+            process.poll()
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.1)
 
 
 def clean_metadata(days: int) -> None:
