@@ -62,14 +62,42 @@ def test_vendor_keys_reach_the_workers_alone(services):
 
 
 def test_our_containers_are_read_only_and_have_no_capabilities(services):
-    names = ["api-server", "scheduler", "dag-processor", "triggerer", "worker", "watchdog"]
+    names = ["api-server", "scheduler", "dag-processor", "triggerer", "worker", "watchdog", "init"]
     for name in names:
         assert services[name]["read_only"] is True
         assert services[name]["cap_drop"] == ["ALL"]
 
 
-def test_a_reader_cannot_write_the_lake(services):
+def test_a_reader_cannot_write_the_lake_and_reaches_nobody(services):
     assert all(volume.endswith(":ro") for volume in services["reader"]["volumes"])
+    assert services["reader"]["network_mode"] == "none"
+
+
+def test_databases_and_store_have_no_way_out_and_publish_nothing(services):
+    networks = yaml.safe_load(COMPOSE.read_text("utf-8"))["networks"]
+    inside = {name for name, network in networks.items() if network and network.get("internal")}
+
+    for name in ("postgres", "redis", "store"):
+        assert set(services[name]["networks"]) <= inside
+        assert "ports" not in services[name]
+        assert services[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_no_container_can_write_what_another_reads_as_its_configuration(services):
+    homes = [volume for s in services.values() for volume in s.get("volumes", [])]
+
+    assert not [volume for volume in homes if volume.split(":")[1] == "/opt/airflow"]
+
+
+def test_the_watchdog_holds_no_secret_of_airflow(services):
+    held = services["watchdog"]["environment"]
+
+    assert not [name for name in held if name.startswith("AIRFLOW") or name == "MAM_AIRFLOW_DB"]
+
+
+def test_no_password_is_on_a_command_line(services):
+    for service in services.values():
+        assert "PASSWORD}" not in str(service.get("command")) + str(service.get("entrypoint"))
 
 
 def test_the_image_copies_only_what_exists_and_runs_as_nobody_special():
@@ -155,8 +183,9 @@ def test_images_of_others_have_a_version(services):
 
 def test_services_have_only_keys_of_the_compose_specification(services):
     known = (
-        "build cap_drop command depends_on deploy entrypoint environment healthcheck image ports "
-        "profiles read_only restart security_opt tmpfs volumes"
+        "build cap_drop command depends_on deploy entrypoint environment healthcheck image "
+        "network_mode networks pids_limit ports profiles read_only restart security_opt tmpfs user "
+        "volumes"
     )
 
     assert {key for service in services.values() for key in service} <= set(known.split())
