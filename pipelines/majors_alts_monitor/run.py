@@ -325,7 +325,7 @@ def _tables(prepared: Prepared, reported: Reported) -> dict[str, pd.DataFrame]:
     seed = seeds(request.config, prepared.run_id)["bootstrap"]
     tables |= report_tables(strategy, reported.daily, request.config, seed)
     return tables | {
-        "data_health": lake_health(prepared.lake.tables, request.end),
+        "data_health": lake_health(prepared.lake.tables, request.end, request.known_at),
         "regime_timeline": timeline.rename_axis("date").reset_index(),
         "features_wide": features.rename_axis("date").reset_index(),
         "universe": read_universe(prepared.warehouse, request.start, request.end),

@@ -1,6 +1,6 @@
 """How fresh, complete and certain a lake is, counted by hand."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pandas as pd
 import pytest
@@ -26,7 +26,7 @@ def tables(tmp_path):
     settled = pd.DataFrame(
         {
             "asset_id": ["BTC", "BTC"],
-            "settled_at": pd.to_datetime(["2024-01-03 16:00", "2024-01-04 00:00"]),
+            "settled_at": pd.to_datetime(["2024-01-03 16:00:00.000", "2024-01-04 00:00:00.004"]),
             "funding_rate": [0.1, 0.2],
             "interval_hours": [8.0, 8.0],
         }
@@ -44,10 +44,21 @@ def test_each_fact_table_is_counted_up_to_the_day(tables):
     found = lake_health(tables, date(2024, 1, 3)).set_index("table")
     price = found.loc["fact_price"]
     assert list(found.index) == ["fact_funding_settlement", "fact_price"]
-    assert (price["rows"], price["age_days"], price["revised"]) == (4, 0, 1)
+    assert (price["rows"], price["age_days"], price["revised"]) == (3, 0, 0)
     assert (price["assets_today"], price["assets_week"]) == (1, 2)
-    assert price["share_observed"] == 0.5
+    assert price["share_observed"] == 1 / 3
     assert str(price["newest_day"])[:10] == "2024-01-03"
+
+
+def test_a_revision_is_counted_once_it_was_known_and_not_before(tables):
+    def found(day, **limits):
+        return (
+            lake_health(tables, date(2024, 1, day), **limits).set_index("table").loc["fact_price"]
+        )
+
+    assert [found(day)["revised"] for day in (3, 4)] == [0, 1]
+    assert found(4, known_at=datetime(2024, 1, 4, 23, tzinfo=UTC))["revised"] == 0
+    assert found(4, known_at=datetime(2024, 1, 2, tzinfo=UTC))["rows"] == 1
 
 
 def test_a_settlement_at_midnight_belongs_to_the_day_it_ends(tables):
