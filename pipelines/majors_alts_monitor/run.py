@@ -41,12 +41,14 @@ from majors_alts_monitor.regime.walk_forward import walk_forward
 from majors_alts_monitor.report.dashboard import render_dashboard
 from majors_alts_monitor.report.lake_health import lake_health
 from majors_alts_monitor.report.report_tables import report_tables
+from majors_alts_monitor.report.vintage_gap import gap_sentence
 from majors_alts_monitor.results import Reported, report
 from majors_alts_monitor.signal_document import describe
 from majors_alts_monitor.state import STATE_FILE, state_text
 from majors_alts_monitor.statistics import Trials
 from majors_alts_monitor.strategy import Strategy, run_strategy
 from majors_alts_monitor.types import FIVE_STATES, MAJORS, THREE_STATES
+from majors_alts_monitor.vintage import late_values, latest_warehouse, vintage_gap
 from pipeline_kit import paths
 from pipeline_kit.calendar import parse_day, parse_instant, readable_before
 from pipeline_kit.cli import Parser, run_command
@@ -145,11 +147,14 @@ def run_backtest(request: Request, *, is_counted: bool = True) -> Path:
     reported = _report(prepared)
     trials = record_trial(prepared, reported) if is_counted else Trials(1, 0.0)
     document = signal_document(prepared)
+    clock = time.perf_counter()
+    gap = vintage_table(prepared, reported)
+    gap_s = time.perf_counter() - clock
     run = RunTables(
-        tables=_tables(prepared, reported),
+        tables=_tables(prepared, reported) | ({} if gap is None else {"vintage_gap": gap}),
         kpis=outputs.plain(_kpis(prepared, reported, trials)),
         signal=outputs.plain(document),
-        manifest=manifest(prepared, {"prepare_s": prepared_s}),
+        manifest=manifest(prepared, {"prepare_s": prepared_s, "vintage_gap_s": gap_s}),
     )
     pages = {
         "dashboard.html": render_dashboard(run),
@@ -157,6 +162,7 @@ def run_backtest(request: Request, *, is_counted: bool = True) -> Path:
         STATE_FILE: state_text(prepared.strategy),
     }
     run = replace(run, pages=pages)
+    _say(gap_sentence(run) or "vintage gap: none, this run reads today's history itself")
     folder = request.out or Path(request.config.outputs.reports_dir) / prepared.run_id
     outputs.write_run(folder, run)
     return folder
@@ -339,6 +345,27 @@ def _tables(prepared: Prepared, reported: Reported) -> dict[str, pd.DataFrame]:
             THREE_STATES if request.config.regime.n_regimes == 3 else FIVE_STATES,
         ),
     }
+
+
+def vintage_table(prepared: Prepared, reported: Reported) -> pd.DataFrame | None:
+    """Return the table of the gap; null for a run that reads today's history itself."""
+    if prepared.request.config.features.vintage == "latest":
+        return None
+    net = reported.daily["r_ls_net"]
+    late = late_values(prepared.warehouse, prepared.request.end)
+    if not late:
+        return vintage_gap(net, net, late)
+    claimed = _report(replace(prepared, strategy=on_revised_history(prepared)))
+    return vintage_gap(net, claimed.daily["r_ls_net"], late)
+
+
+def on_revised_history(prepared: Prepared) -> Strategy:
+    """Return what the strategy would have done had every row read the newest version."""
+    warehouse = latest_warehouse(prepared.warehouse, prepared.lake.tables)
+    request = prepared.request
+    return run_strategy(
+        read_market(warehouse, request.end), read_features(warehouse), request.config
+    )
 
 
 def _say(line: str) -> None:

@@ -27,6 +27,7 @@ from majors_alts_monitor.ledger import record
 from majors_alts_monitor.metrics import sharpe_per_period
 from majors_alts_monitor.report import comparison_page
 from majors_alts_monitor.report.dashboard import render_dashboard
+from majors_alts_monitor.report.vintage_gap import sweep_sentence
 from majors_alts_monitor.run import Request, run_backtest, run_id_of
 from majors_alts_monitor.statistics import automatic_block, estimate_overfitting, superior_ability
 from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
@@ -223,6 +224,7 @@ def collect(sweep: Sweep, folder: Path) -> pd.DataFrame:
     )
     (folder / LEADERBOARD).write_text(outputs.csv_text(board), "utf-8")
     verdict = overfitting(returns, sweep.sweep_id)
+    verdict["vintage_gap"] = sweep_sentence(runs)
     (folder / OVERFITTING).write_text(readable_json(outputs.plain(verdict)), "utf-8")
     page = comparison_page.render(
         board,

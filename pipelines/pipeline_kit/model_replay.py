@@ -3,23 +3,26 @@
 Data flow: ``lake files -> origin -> lake views of a variant -> compiled models -> marts``. One dbt
 build leaves the SQL of every model in its ``manifest.json``; a variant of the lake then costs only
 the queries. The models are read as they are, so what is proved about the replay holds for the
-build. Everything lives in memory; ``export`` writes the marts to a file.
+build. A ``Replay`` lives in memory, and its ``export`` writes the marts to a file; ``rebuild`` goes
+from file to file, and takes over from the build what its variant leaves as it is.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import duckdb
 
+from pipeline_kit.atomic import fsync_folder
 from pipeline_kit.contract import TABLES
 from pipeline_kit.errors import WarehouseError
 from pipeline_kit.warehouse import TABLE_LIST, create_lake_views
@@ -35,6 +38,8 @@ class Model:
     schema: str
     sql: str
     is_view: bool
+    reads: frozenset[str]
+    """Names of the models it selects from."""
 
     def wrapped(self, template: str) -> Model:
         """Return the model with its query put into ``template`` at ``{model}``."""
@@ -64,10 +69,10 @@ def read_models(target_dir: Path) -> tuple[Model, ...]:
     order = TopologicalSorter(
         {name: sorted(set(nodes[name]["depends_on"]["nodes"]) & nodes.keys()) for name in nodes}
     )
-    return tuple(_model(nodes[name]) for name in order.static_order())
+    return tuple(_model(nodes[name], nodes) for name in order.static_order())
 
 
-def _model(node: Mapping[str, object]) -> Model:
+def _model(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> Model:
     sql, config = node.get("compiled_code"), node["config"]
     if not isinstance(sql, str) or not isinstance(config, dict):
         raise WarehouseError(f"{node['name']}: was not compiled; build the warehouse again")
@@ -76,7 +81,93 @@ def _model(node: Mapping[str, object]) -> Model:
         schema=str(node["schema"]),
         sql=sql,
         is_view=config.get("materialized") == "view",
+        reads=frozenset(
+            str(nodes[name]["name"]) for name in node["depends_on"]["nodes"] if name in nodes
+        ),
     )
+
+
+def needed_for(models: Sequence[Model], wanted: Collection[str]) -> list[Model]:
+    """Return the models that ``wanted`` ones read, directly or not, and themselves, in order."""
+    needed = set(wanted)
+    for model in reversed(models):
+        if model.name in needed:
+            needed |= model.reads
+    return [model for model in models if model.name in needed]
+
+
+def rebuild(
+    models: Sequence[Model],
+    tables: Mapping[str, Sequence[Path]],
+    built: Path,
+    changed: Mapping[str, str],
+    destination: Path,
+) -> Path:
+    """Write the marts that follow from a warehouse when some of its tables had other rows.
+
+    Parameters
+    ----------
+    models : sequence of Model
+        In dependency order, no more than are wanted.
+    tables : mapping of table name to Parquet files
+        The lake that ``built`` was built from.
+    built : Path
+        The warehouse; only read.
+    changed : mapping of model to query
+        What takes the place of a model, over ``{model}``, its table in ``built``. Every other
+        model runs again.
+    destination : Path
+        A DuckDB file with the marts and nothing else; it appears when it is finished.
+
+    Raises
+    ------
+    WarehouseError
+        Naming the model whose query failed.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{destination.name}.", suffix=".build", dir=destination.parent
+    ) as folder:
+        database, finished = Path(folder) / "work.duckdb", Path(folder) / "finished.duckdb"
+        create_lake_views(database, tables)
+        with duckdb.connect(config=_limits(Path(folder))) as connection:
+            run = connection.execute
+            run("set TimeZone = 'UTC'; set enable_progress_bar = false")
+            run(f"attach '{database}' as warehouse; attach '{built}' as built (read_only)")
+            run(f"attach '{finished}' as finished; create schema finished.{MARTS}; use warehouse")
+            for schema in sorted({model.schema for model in models}):
+                run(f"create schema {schema}")
+            for model in models:
+                _create(connection, model, changed.get(model.name))
+                if model.schema == MARTS:
+                    run(
+                        f"create table finished.{MARTS}.{model.name} as "
+                        f"from warehouse.{MARTS}.{model.name}"
+                    )
+        finished.replace(destination)
+        fsync_folder(destination.parent)
+    return destination
+
+
+def _create(connection: duckdb.DuckDBPyConnection, model: Model, query: str | None) -> None:
+    is_view = model.is_view or query is not None
+    table = f"built.{model.schema}.{model.name}"
+    sql = model.sql if query is None else query.replace("{model}", table)
+    kind = "view" if is_view else "table"
+    try:
+        connection.execute(f"create {kind} warehouse.{model.schema}.{model.name} as {sql}")
+    except duckdb.Error as e:
+        raise WarehouseError(f"replay of {model.name}: {str(e).splitlines()[0]}") from e
+
+
+def _limits(folder: Path) -> dict[str, str | bool]:
+    """Return the settings of ``dbt_project/profiles.yml``."""
+    return {
+        "threads": os.environ.get("MAM_DUCKDB_THREADS", "2"),
+        "memory_limit": os.environ.get("MAM_DUCKDB_MEMORY", "4GB"),
+        "temp_directory": str(folder / "spill"),
+        "preserve_insertion_order": False,
+    }
 
 
 class Replay:
@@ -147,11 +238,7 @@ class Replay:
             query = variant.get(table, f"select * from origin.main.{table}")  # noqa: S608
             run(f"create view warehouse.lake.{table} as {query}")
         for model in models:
-            kind = "view" if model.is_view else "table"
-            try:
-                run(f"create {kind} warehouse.{model.schema}.{model.name} as {model.sql}")
-            except duckdb.Error as e:
-                raise WarehouseError(f"replay of {model.name}: {str(e).splitlines()[0]}") from e
+            _create(self.connection, model, None)
         run("use memory")
 
     @contextmanager

@@ -8,6 +8,7 @@ settings are other SQL, and get a build of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
+from majors_alts_monitor.vintage import latest_warehouse
 from pipeline_kit import warehouse
 from pipeline_kit.model_replay import Model, Replay, read_models
 from tests.fixtures.lakes import (
@@ -322,6 +324,20 @@ def test_settings_are_obeyed_in_any_time_zone(
     built = read_marts(build(troubled_lake, tmp_path, variables))
 
     assert_warehouse_equals_reference(built, read_lake(troubled_lake), variables)
+
+
+def test_today_s_history_follows_from_the_versions_without_another_build(
+    troubled_lake: Path, troubled_build: Path, tmp_path: Path
+) -> None:
+    for suffix, place in ((".duckdb", troubled_build), (".dbt", troubled_build.parent / "target")):
+        (tmp_path / f"pit{suffix}").symlink_to(place)
+
+    latest = latest_warehouse(tmp_path / "pit.duckdb", table_files(troubled_lake))
+
+    variables = replace(SHORT_WINDOWS, vintage="latest")
+    with duckdb.connect(str(latest), read_only=True) as connection:
+        assert connection.sql("from marts.fct_close_versions").fetchall() == []
+    assert_warehouse_equals_reference(read_marts(latest), read_lake(troubled_lake), variables)
 
 
 def test_closes_as_known_are_the_own_rows_but_for_the_versions_listed(

@@ -200,13 +200,62 @@ def test_a_replay_says_when_the_code_is_another(run_a, request_a, monkeypatch):
     assert replayed.broken == replayed.changed == ()
 
 
-def test_revised_data_explain_the_whole_change(run_a, request_a, revised, home):
-    run_b = read_run(run_backtest(replace(request_a, lake=revised, out=home / "on_revised")))
+@pytest.fixture(scope="module")
+def run_b(request_a, revised, home):
+    """The backtest on the revised lake."""
+    return read_run(run_backtest(replace(request_a, lake=revised, out=home / "on_revised")))
 
+
+def test_revised_data_explain_the_whole_change(run_a, run_b, request_a, revised):
     effects = compare(run_a, run_b, request_a.lake, revised)
 
     assert only_cause(effects) == "data"
     assert adds_up(effects, run_a, run_b)
+
+
+def test_what_was_revised_before_its_row_was_final_leaves_no_vintage_gap(run_b):
+    gap = run_b.tables["vintage_gap"].set_index("vintage")
+    assert (gap[["n_revised", "n_missed"]] == 0).all(axis=None)
+    assert (gap.loc["difference", ["sharpe", "cagr", "max_drawdown"]] == 0).all()
+    assert "Vintage gap: zero, no value was ever revised" in run_b.pages["dashboard.html"]
+
+
+def test_the_vintage_gap_is_what_lies_between_knowing_in_time_and_not_at_all(
+    run_a, run_b, request_a, revised, home
+):
+    """The same revision, learnt after every row was final.
+
+    Whoever reads what was known then has the lake without it, ``run_a``; whoever reads today's
+    history has the lake in which it came in time, ``run_b``.
+    """
+    lake = home / "too_late"
+    shutil.copytree(revised, lake)
+    prices = pd.read_parquet(lake / "fact_price.parquet")
+    is_last = prices["date"].astype(str) == str(END)
+    is_revision = prices["known_at"] == pd.Timestamp(END) + pd.Timedelta(days=1, hours=20)
+    assert (is_last & is_revision).sum() == 1
+    prices.loc[is_revision, "known_at"] += pd.Timedelta(hours=4)
+    prices.to_parquet(lake / "fact_price.parquet")
+
+    request = replace(request_a, lake=lake, out=home / "on_too_late")
+    run = read_run(run_backtest(request))
+
+    figures = ["sharpe", "cagr", "max_drawdown"]
+    gap = run.tables["vintage_gap"].set_index("vintage")
+    assert (gap["n_revised"] == 1).all()
+    assert (gap["n_missed"] == 0).all()
+    then, today = (pd.Series(r.kpis)[figures].astype(float) for r in (run_a, run_b))
+    pd.testing.assert_series_equal(gap.loc["pit", figures], then, check_names=False, rtol=1e-12)
+    pd.testing.assert_series_equal(gap.loc["latest", figures], today, check_names=False, rtol=1e-12)
+    assert run.kpis["sharpe"] == run_a.kpis["sharpe"] != run_b.kpis["sharpe"]
+    # The revised close of BTC, which the book holds, is higher.
+    assert gap.loc["difference", "cagr"] > 0
+    assert "1 value was revised after the row of the day, 0 came" in run.pages["dashboard.html"]
+    first = {p.name: p.read_bytes() for p in request.out.iterdir() if p.name != "manifest.json"}
+    run_backtest(request)
+    assert first == {
+        p.name: p.read_bytes() for p in request.out.iterdir() if p.name != "manifest.json"
+    }
 
 
 def test_other_code_explains_the_whole_change(run_a, request_a, home):

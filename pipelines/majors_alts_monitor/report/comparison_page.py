@@ -69,7 +69,7 @@ def render(
     returns : DataFrame of shape (n_days, n_members)
         Daily net returns, by date.
     overfitting : mapping
-        n_members, n_days, pbo, spa_p; loss_probability and logits where defined.
+        n_members, n_days, pbo, spa_p; loss_probability, logits and vintage_gap where defined.
     configs : mapping of str to mapping
         Effective configuration of each member.
     title : str
@@ -119,6 +119,8 @@ def verdict_lines(overfitting: Mapping[str, Any]) -> list[str]:
         f"Probability of backtest overfitting (PBO): {percent(pbo)}.",
         f"Superior predictive ability over cash (SPA): p = {number(spa, 3)}.",
     ]
+    if overfitting.get("vintage_gap"):
+        said.append(overfitting["vintage_gap"])
     loss = overfitting.get("loss_probability")
     if loss is not None:
         said.append(f"The best of one half lost money in the other in {percent(loss)} of splits.")

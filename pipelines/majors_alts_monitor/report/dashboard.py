@@ -19,6 +19,7 @@ from majors_alts_monitor.report.charts import Chart, Heat, key_of, to_json, to_p
 from majors_alts_monitor.report.evidence import caveats, evidence, funding_missing, notices
 from majors_alts_monitor.report.formatting import bps, number, percent, regime_words, variant_words
 from majors_alts_monitor.report.report_charts import charts
+from majors_alts_monitor.report.vintage_gap import SHOWN, gap_rows, gap_sentence
 
 MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
@@ -67,6 +68,8 @@ def render_dashboard(run: RunTables) -> str:
         months=MONTHS,
         month_rows=month_rows(run.tables["bt_equity_curve"]),
         robustness_rows=robustness_rows(run),
+        gap_heads=[label.capitalize() if label.islower() else label for label, _, _ in SHOWN],
+        gap_rows=gap_rows(run),
         freshness_rows=freshness_rows(run),
         config_rows=list(flat(run.manifest["config"]).items()),
         figures=Markup(figures(sections)),  # noqa: S704 - numbers and escaped text
@@ -114,6 +117,7 @@ def view(run: RunTables) -> dict[str, Any]:
         "notices": notices(run),
         "health_rows": health_rows(run),
         "change_line": change_line(run),
+        "gap_sentence": gap_sentence(run),
         "caveats": caveats(run),
     }
 

@@ -46,7 +46,7 @@ from majors_alts_monitor.backtest.walk import average_daily_volume, cost_terms, 
 from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.report.charts import Chart
 from majors_alts_monitor.report.robustness import ACCOUNTS_USD, COST_FACTORS, LAGS, dearer
-from majors_alts_monitor.run import Prepared, prepare
+from majors_alts_monitor.run import Prepared, on_revised_history, prepare
 from majors_alts_monitor.strategy import Strategy
 from majors_alts_monitor.studies.funding_shortcut import last_rate_times_three
 from majors_alts_monitor.studies.risk_management import risk_members
@@ -238,11 +238,16 @@ def funding_part(base: Prepared) -> Part:
 
 def vintage_part(base: Prepared) -> Part:
     """Return the result on frozen and on revised history."""
-    variants = []
-    for vintage in ("pit", "latest"):
-        config = _with(base.request.config, "features", vintage=vintage)
-        own = prepare(replace(base.request, config=config))
-        variants.append(evaluate(own, vintage, config, own.strategy))
+    pit, latest = (
+        _with(base.request.config, "features", vintage=vintage) for vintage in ("pit", "latest")
+    )
+    frozen = base
+    if base.request.config.features.vintage == "latest":
+        frozen = prepare(replace(base.request, config=pit))
+    variants = [
+        evaluate(frozen, "pit", pit, frozen.strategy),
+        evaluate(frozen, "latest", latest, on_revised_history(frozen)),
+    ]
     return _part("vintage", "Knowledge of the day and revised history", variants)
 
 
