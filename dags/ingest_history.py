@@ -29,6 +29,13 @@ def alert(context):
     task_failed(context)
 
 
+def recover(context):
+    """Say once that what was reported is over."""
+    from pipeline_kit.alerts import task_recovered
+
+    task_recovered(context)
+
+
 with DAG(
     dag_id="ingest_history",
     doc_md=__doc__,
@@ -56,7 +63,7 @@ with DAG(
     tags=["production"],
 ):
 
-    @task(pool="vendors")
+    @task(pool="vendors", on_success_callback=recover)
     def ingest(day: str, params: dict | None = None) -> None:
         """``python -m lake_ingest.fetch --start DAY --end DAY --sources ...``; gate 1 inside."""
         from lake_ingest.fetch import fetch_days

@@ -27,6 +27,13 @@ def alert(context):
     task_failed(context)
 
 
+def recover(context):
+    """Say once that what was reported is over."""
+    from pipeline_kit.alerts import task_recovered
+
+    task_recovered(context)
+
+
 with DAG(
     dag_id="maintenance",
     doc_md=__doc__,
@@ -86,7 +93,7 @@ with DAG(
 
         expire_work(params["cache_days"])
 
-    @task
+    @task(on_success_callback=recover)
     def clean_metadata(params: dict | None = None) -> None:
         """``airflow db clean``: the runs and logs Airflow keeps about itself."""
         from pipeline_kit.local_airflow import clean_metadata

@@ -45,6 +45,8 @@ SECRETS: Final = (
     "MAM_SMTP_URL",
     "MAM_ALERT_WEBHOOK",
     "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "MAM_AIRFLOW_DB",
 )
 WEBHOOK_TIMEOUT_S: Final = 10.0
 LONGEST_CAUSE: Final = 600
@@ -54,7 +56,7 @@ class AlertError(DataProblem):
     """An alert could not be delivered on every channel; the next attempt tries the rest."""
 
 
-def open_incident(kind: str, day: date, cause: str, where: str = "") -> bool:
+def open_incident(kind: str, day: date, cause: str, where: str = "", run: str = "") -> bool:
     """Report an incident unless it is reported already.
 
     Parameters
@@ -67,6 +69,8 @@ def open_incident(kind: str, day: date, cause: str, where: str = "") -> bool:
         What happened, one line; values of secrets are masked.
     where : str
         Run and task.
+    run : str
+        Where runs of a day have nothing to do with each other: which of them it is.
 
     Returns
     -------
@@ -81,9 +85,11 @@ def open_incident(kind: str, day: date, cause: str, where: str = "") -> bool:
     if kind not in KINDS:
         raise UsageProblem(f"alert {kind!r} is not one of {', '.join(KINDS)}")
     with _incident(kind, day) as state:
-        if not state.get("is_open"):
+        known = state.get("runs", [""]) if state.get("is_open") else []
+        if not state.get("is_open") or run not in known:
             state |= {
                 "is_open": True,
+                "runs": [*known, run],
                 "number": state.get("number", 0) + 1,
                 "cause": mask(cause)[:LONGEST_CAUSE],
                 "where": where,
@@ -104,6 +110,14 @@ def close_incident(kind: str, day: date) -> bool:
         return _serve(kind, day, state, "closed")
 
 
+def task_recovered(context: Mapping[str, Any]) -> None:
+    """Close what a DAG's day had open: the callback of a last task that succeeded."""
+    try:
+        close_incident(f"{context['task_instance'].dag_id}_failed", context_day(context))
+    except PipelineError as e:
+        sys.stderr.write(f"alert: {e}\n")
+
+
 def open_incidents() -> list[tuple[str, date]]:
     """Return what is open now, sorted by kind and day."""
     found = []
@@ -117,8 +131,8 @@ def open_incidents() -> list[tuple[str, date]]:
 def task_failed(context: Mapping[str, Any]) -> None:
     """Report a failed Airflow task: the callback of every DAG.
 
-    All tasks of a DAG's day are one incident. A channel that fails here must not hide the
-    task's own failure, so it is written to the log.
+    All tasks of a DAG's day are one incident; of ``backfill_backtest``, all of a run. A channel
+    that fails here must not hide the task's own failure, so it is written to the log.
     """
     instance = context["task_instance"]
     try:
@@ -127,6 +141,7 @@ def task_failed(context: Mapping[str, Any]) -> None:
             context_day(context),
             " ".join(str(context.get("exception") or "the task ended without an answer").split()),
             f"run {instance.run_id}, task {instance.task_id}",
+            instance.run_id if instance.dag_id == "backfill_backtest" else "",
         )
     except PipelineError as e:
         sys.stderr.write(f"alert: {e}\n")

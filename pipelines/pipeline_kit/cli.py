@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -33,6 +34,9 @@ def run_command(command: Callable[[Sequence[str]], None], argv: Sequence[str] | 
     is_debug = "--debug" in arguments
     if is_debug:
         arguments.remove("--debug")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A pipe or a log shows progress when it is made, not when everything is over.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         command(arguments)
     except PipelineError as e:

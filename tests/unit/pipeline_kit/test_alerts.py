@@ -13,7 +13,13 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from pipeline_kit import alerts
-from pipeline_kit.alerts import AlertError, close_incident, open_incident, task_failed
+from pipeline_kit.alerts import (
+    AlertError,
+    close_incident,
+    open_incident,
+    task_failed,
+    task_recovered,
+)
 from pipeline_kit.bucket import Bucket
 from pipeline_kit.errors import UsageProblem
 from pipeline_kit.watchdog import NoSignalError, watch
@@ -79,8 +85,8 @@ def hook(monkeypatch):
     server.server_close()
 
 
-def context(task, cause="vendor is down"):
-    instance = SimpleNamespace(dag_id="daily_signal", task_id=task, run_id="manual__1")
+def context(task, cause="vendor is down", dag="daily_signal", run="manual__1"):
+    instance = SimpleNamespace(dag_id=dag, task_id=task, run_id=run)
     return {"task_instance": instance, "params": {"asof": str(DAY)}, "exception": cause}
 
 
@@ -94,6 +100,26 @@ def test_two_failed_tasks_of_a_day_are_one_mail(sink):
     assert "Cause: vendor is down" in text
     assert "Where: run manual__1, task ingest" in text
     assert "Runbook: docs/runbooks/daily_signal_failed.md" in text
+
+
+def test_each_sweep_that_fails_is_an_incident_of_its_own(sink):
+    for run in ("a", "b", "a", "b"):
+        task_failed(context("member", f"memory of {run}", "backfill_backtest", run))
+
+    causes = [mail.get_payload()[0].get_payload().split("Cause: ")[1] for mail in sink.mails]
+    assert [cause.splitlines()[0] for cause in causes] == ["memory of a", "memory of b"]
+
+
+def test_a_partition_that_is_fetched_after_all_is_said_to_be_over(sink):
+    task_recovered(context("ingest", dag="ingest_history"))
+    task_failed(context("ingest", dag="ingest_history"))
+    for _ in range(2):
+        task_recovered(context("ingest", dag="ingest_history"))
+
+    assert sink.subjects == [
+        "[FAIL] 2024-07-19 ingest history failed",
+        "[OK] 2024-07-19 ingest history failed: recovered",
+    ]
 
 
 def test_recovery_is_said_once_and_a_new_failure_is_a_new_incident(sink):
