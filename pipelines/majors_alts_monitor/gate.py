@@ -8,12 +8,13 @@ checked here: that is the work of the dbt tests.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pandas as pd
@@ -87,7 +88,8 @@ def judge_marts(built: Path, asof: date, result_file: Path) -> GateReport:
     asof : date
         The day that is to be published.
     result_file : Path
-        Receives the findings as JSON, also when the day is stopped.
+        Receives the findings as JSON, also when the day is stopped; a page of the same name with
+        every expectation is written beside it.
 
     Raises
     ------
@@ -130,3 +132,45 @@ def _line(finding: Finding) -> str:
 def _write(path: Path, asof: date, findings: Mapping[str, list[Finding]]) -> None:
     suites = {name: [finding.as_record() for finding in found] for name, found in findings.items()}
     atomic.write_text(path, readable_json({"gate": 2, "asof": asof.isoformat(), "suites": suites}))
+    atomic.write_text(path.with_suffix(".html"), page(asof, findings))
+
+
+def page(asof: date, findings: Mapping[str, list[Finding]]) -> str:
+    """Return every expectation and what it met as one page, which loads nothing."""
+    from majors_alts_monitor.report.dashboard import environment
+
+    n_findings = sum(map(len, findings.values()))
+    return (
+        environment()
+        .get_template("gate2.html.j2")
+        .render(
+            asof=asof,
+            said=f"{n_findings} not met." if n_findings else "Every expectation was met.",
+            suites=[(name, _suite_rows(name, found)) for name, found in findings.items()],
+        )
+    )
+
+
+def _suite_rows(suite: str, found: list[Finding]) -> list[dict[str, Any]]:
+    written = json.loads((suites_dir() / f"{suite}.json").read_text("utf-8"))["expectations"]
+    expected = [
+        (one["type"], str(one["kwargs"].get("column", "")), one["meta"]["reason"], one["severity"])
+        for one in written
+    ]
+    # The finding of a frame without rows is of no suite.
+    unwritten = [
+        (f.expectation, f.column, f.reason, f.severity.name.lower())
+        for f in found
+        if f.expectation not in {kind for kind, *_ in expected}
+    ]
+    observed = {(f.expectation, f.column, f.reason): f"no: {f.observed}" for f in found}
+    otherwise = "not judged" if unwritten else "yes"
+    return [
+        {
+            "column": column,
+            "reason": reason,
+            "severity": severity,
+            "met": observed.get((kind, column, reason), otherwise),
+        }
+        for kind, column, reason, severity in [*unwritten, *expected]
+    ]

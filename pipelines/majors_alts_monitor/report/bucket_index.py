@@ -23,7 +23,7 @@ LINKS: Final = {
     "model lineage": "dbt_docs/index.html",
     "each weight": "explain.html",
     "data quality": "dq/gate1.html",
-    "gate 2": "dq/gate2.json",
+    "gate 2": "dq/gate2.html",
     "replay": "dq/replay.json",
     "comparison": "report.html",
     "leaderboard": "leaderboard.csv",

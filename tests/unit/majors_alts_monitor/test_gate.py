@@ -10,6 +10,7 @@ import pytest
 from majors_alts_monitor.errors import GateError
 from majors_alts_monitor.gate import judge_marts
 from pipeline_kit.expectations import Severity
+from pipeline_kit.paths import suites_dir
 
 DAY = date(2024, 3, 1)
 PRIMARY = (
@@ -98,6 +99,7 @@ def test_a_day_that_cannot_be_right_is_stopped(tmp_path, change, reason):
         judge_marts(warehouse(tmp_path, change), DAY, result)
 
     assert "critical" in result.read_text()
+    assert reason in result.with_suffix(".html").read_text()
 
 
 def test_a_sound_day_passes_without_a_word(tmp_path):
@@ -105,6 +107,12 @@ def test_a_sound_day_passes_without_a_word(tmp_path):
 
     assert (report.severity, report.warnings) == (Severity.NONE, ())
     assert json.loads((tmp_path / "gate2.json").read_text())["suites"]["marts_day"] == []
+    page = (tmp_path / "gate2.html").read_text()
+    assert "Every expectation was met." in page
+    assert page.count("<td>yes</td>") == sum(
+        len(json.loads(suite.read_text())["expectations"])
+        for suite in suites_dir().glob("marts_*.json")
+    )
 
 
 def test_an_odd_day_passes_with_warnings(tmp_path):
