@@ -160,7 +160,7 @@ def _create(connection: duckdb.DuckDBPyConnection, model: Model, query: str | No
         raise WarehouseError(f"replay of {model.name}: {str(e).splitlines()[0]}") from e
 
 
-def _limits(folder: Path) -> dict[str, str | bool]:
+def _limits(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
     """Return the settings of ``dbt_project/profiles.yml``."""
     return {
         "threads": os.environ.get("MAM_DUCKDB_THREADS", "2"),

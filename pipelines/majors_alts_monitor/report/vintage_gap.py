@@ -88,5 +88,8 @@ def sweep_sentence(runs: Mapping[str, RunTables]) -> str:
 
 
 def _by_vintage(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    rows = table.set_index("vintage")[[name for _, name, _ in SHOWN]].to_dict("index")
-    return {str(vintage): values for vintage, values in rows.items()}
+    columns = [name for _, name, _ in SHOWN]
+    return {
+        str(row["vintage"]): {name: row[name] for name in columns}
+        for row in table.to_dict("records")
+    }
