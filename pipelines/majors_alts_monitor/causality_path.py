@@ -121,12 +121,11 @@ def execution_leaks(strategy: Strategy, lag_days: int) -> list[Leak]:
     """
     walk, dates = strategy.walk, strategy.market.dates
     wanted = {d.row + lag_days for d in walk.decisions if d.action.value != "hold"}
-    traded = np.flatnonzero(
-        (walk.daily["alt_turnover"].to_numpy() > 0) | (walk.daily["major_turnover"].to_numpy() > 0)
-    )
-    # A delisted asset is sold by the exchange, not by a decision.
-    forced = np.flatnonzero(strategy.market.is_delisted.any(axis=1))
-    unasked = sorted(set(traded.tolist()) - wanted - set(forced.tolist()))
+    positions = walk.positions
+    # Without a price nobody trades: what is sold then was closed by the rules of missing prices.
+    bought = positions[(positions["traded"] != 0) & ~positions["stale_price"]]
+    traded = dates.get_indexer(pd.DatetimeIndex(bought["date"].unique()))
+    unasked = sorted(set(traded.tolist()) - wanted)
     if not unasked:
         return []
     day = f"{dates[unasked[0]]:%Y-%m-%d}"
