@@ -3,7 +3,7 @@
 ``python -m pipeline_kit.local_airflow run [--asof D] [--lake DIR]`` prepares ``.airflow`` inside
 the checkout (SQLite, one JWT secret, nothing of the user's home) and runs ``daily_signal`` end to
 end. Without a lake and without ``COINGLASS_API_KEY`` it starts the bundled vendor server on
-loopback and fetches from that. ``... ui`` starts a standalone Airflow on 127.0.0.1. ``... clean``
+loopback and fetches from that. ``... ui`` starts Airflow with its pages on 127.0.0.1. ``... clean``
 removes old rows of Airflow's own tables.
 """
 
@@ -33,6 +33,7 @@ from pipeline_kit.lake import read_manifest
 
 PORT: Final = 8080
 START_S: Final = 300
+PARTS: Final = (("api-server",), ("dag-processor",), ("scheduler", "--skip-serve-logs"))
 STOP_S: Final = 20
 LEAST_DAYS: Final = 7
 DUE: Final = timedelta(minutes=50)  # after the day, as dags/daily_signal.py
@@ -157,14 +158,17 @@ def keep_worlds_apart(*, is_synthetic: bool) -> None:
 
 
 def serve_ui() -> None:
-    """Start a standalone Airflow on loopback, print URL and login, and stop it whole.
+    """Start Airflow on loopback, print URL and login, and stop it whole.
+
+    Its ``standalone`` command would also start servers of logs, on all interfaces; on one machine
+    the API server reads the files. Nothing of ours waits in a triggerer.
 
     Raises
     ------
     UsageProblem
         If something else listens on the port.
     LocalRunError
-        If Airflow does not answer in time; its log says why.
+        If Airflow does not answer in time, or a part of it ends; its log says why.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -176,41 +180,51 @@ def serve_ui() -> None:
     home = Path(environment["AIRFLOW_HOME"])
     _migrate(environment, home)
     _import_pools(environment)
-    log = home / "standalone.log"
+    log = home / "airflow.log"
     _say(f"starting Airflow, which takes about a minute; log {log}")
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     with log.open("w", encoding="utf-8") as sink:
-        process = subprocess.Popen(
-            [*_airflow(), "standalone"],
-            env=environment,
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-        )
+        parts = [
+            subprocess.Popen(
+                [*_airflow(), *words],
+                env=environment,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+            )
+            for words in PARTS
+        ]
         try:
-            _wait_for_answer(process, log)
+            _wait_for_answer(parts)
             user, password = _login(home)
             _say(f"http://127.0.0.1:{PORT}  user {user}  password {password}; Ctrl-C stops it")
-            process.wait()
+            while not _has_ended(parts):
+                time.sleep(1)
+            raise LocalRunError(f"a part of Airflow ended; see {log}")
         except KeyboardInterrupt:
             _say("stopping Airflow")
         finally:
-            _stop_group(process)
+            _stop_groups(parts)
 
 
-def _as_ctrl_c(_signal: int, _frame: object) -> None:
+def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _wait_for_answer(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return when the API server answers."""
+def _has_ended(parts: Sequence[subprocess.Popen[bytes]]) -> bool:
+    return any(part.poll() is not None for part in parts)
+
+
+def _wait_for_answer(parts: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Return when the API server answers, or when it never will."""
     for _ in range(START_S):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", PORT), 1):
             return
-        if process.poll() is not None:
+        if _has_ended(parts):
             break
         time.sleep(1)
-    raise LocalRunError(f"Airflow did not start; see {log}")
+    raise LocalRunError("Airflow did not start; see airflow.log in .airflow")
 
 
 def _login(home: Path) -> tuple[str, str]:
@@ -220,18 +234,25 @@ def _login(home: Path) -> tuple[str, str]:
     return next(iter(passwords.items()))
 
 
-def _stop_group(process: subprocess.Popen[bytes]) -> None:
-    """End the whole process group; standalone alone would leave its children behind."""
+def _stop_groups(parts: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End every part with all that it started."""
     for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, 2)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        for part in parts:
+            _signal_group(part, number)
         for _ in range(10 * patience_s):
-            process.poll()
-            try:
-                os.killpg(process.pid, 0)
-            except ProcessLookupError:
+            if not any(_signal_group(part, 0) for part in parts):
                 return
             time.sleep(0.1)
+
+
+def _signal_group(part: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to a part's process group, and return whether there is one."""
+    part.poll()
+    try:
+        os.killpg(part.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def clean_metadata(days: int) -> None:
