@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lake_ingest.asset_map import MapRow
-from lake_ingest.plan import TABLES
+from lake_ingest.plan import TABLES, Job
 from lake_ingest.series import Series, settled_day
 
 SETTLEMENTS_A_DAY: Final = 3.0
@@ -24,6 +24,7 @@ WHOLE_DAY_HOURS: Final = 24.0
 ONE_DAY: Final = pd.Timedelta(days=1)
 FRESH: Final = 2 * ONE_DAY
 """Days that ended less than 36 hours before may still be on their way."""
+ASKED_COLUMNS: Final = ["table", "source", "asset_id", "first_day", "last_day", "asked_at"]
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "fact_price": ("asset_id", "date", "close"),
     "fact_marketcap": ("asset_id", "date", "marketcap"),
@@ -111,7 +112,7 @@ def assemble_asked(series: Iterable[Series], asked_at: pd.Timestamp) -> pd.DataF
     """
     by_asset: dict[tuple[str, str, str], list[Series]] = defaultdict(list)
     for one in series:
-        by_asset[one.job.series, one.job.source, one.job.asset_id].append(one)
+        by_asset[_series_of(one.job)].append(one)
     records = [
         (table, source, asset_id, first, last, instant)
         for (name, source, asset_id), group in by_asset.items()
@@ -119,8 +120,37 @@ def assemble_asked(series: Iterable[Series], asked_at: pd.Timestamp) -> pd.DataF
         for first, last, instant in _answered(group, asked_at)
         for table in TABLES[name]
     ]
-    columns = ["table", "source", "asset_id", "first_day", "last_day", "asked_at"]
-    return pd.DataFrame(records, columns=columns)
+    return pd.DataFrame(records, columns=ASKED_COLUMNS)
+
+
+def assemble_missed(
+    jobs: Iterable[Job], series: Iterable[Series], asked_at: pd.Timestamp
+) -> pd.DataFrame:
+    """Return the fresh days of jobs that brought nothing because their vendor was down.
+
+    The day is decided on without them, and what arrives after its row is final must not change
+    the row. Older days are a history that is still to come.
+
+    Returns
+    -------
+    DataFrame
+        As ``assemble_asked``.
+    """
+    brought = list(series)
+    failed = {_series_of(one.job) for one in brought if one.error is not None}
+    answered = {_series_of(one.job) for one in brought if one.was_asked} - failed
+    fresh_from = (asked_at - FRESH).date()
+    records = [
+        (table, job.source, job.asset_id, max(job.first_day, fresh_from), job.last_day, asked_at)
+        for job in {_series_of(job): job for job in jobs}.values()
+        if _series_of(job) not in answered and fresh_from <= job.last_day
+        for table in TABLES[job.series]
+    ]
+    return pd.DataFrame(records, columns=ASKED_COLUMNS)
+
+
+def _series_of(job: Job) -> tuple[str, str, str]:
+    return job.series, job.source, job.asset_id
 
 
 def _answered(

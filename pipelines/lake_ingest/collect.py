@@ -381,7 +381,8 @@ class Collector:
         for one in self._got.series:
             is_own = one.job.asset_id == row.asset_id and one.job.series == "funding_rates"
             if is_own and one.error is None and one.is_live:
-                return one.listed_on or date.min
+                is_late = not len(one.days) or one.days[-1].date() < one.job.last_day
+                return date.max if is_late else one.listed_on or date.min
         return date.max
 
     def _market_caps(self) -> list[Series]:

@@ -19,6 +19,7 @@ from lake_ingest.assemble import (
     assemble_checks,
     assemble_dim_asset,
     assemble_dim_instrument,
+    assemble_missed,
     assemble_tables,
 )
 from lake_ingest.asset_map import MapRow, load_map
@@ -220,9 +221,14 @@ class _Fetch:
         if len(instruments):
             tables["dim_instrument"] = instruments
         asked_at = pd.Timestamp(run.started_at).tz_convert("UTC").tz_localize(None)
+        missed = [job for job in run.jobs if self._planner.is_decided_without(job)]
+        asked = [
+            assemble_asked(series, asked_at),
+            assemble_missed(missed, series, asked_at),
+        ]
         fetched = Fetched(
             tables,
-            assemble_asked(series, asked_at),
+            pd.concat([part for part in asked if len(part)] or asked[:1], ignore_index=True),
             assemble_checks(collected.checks, self._rows),
         )
         return commit(fetched, run_id=run.run_id, now=now_utc(), is_synthetic=is_synthetic)

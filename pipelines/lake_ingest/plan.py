@@ -208,6 +208,18 @@ class Planner:
         held = self._held(job)
         return held is not None and held[1] >= job.last_day - timedelta(days=self._plan.heal_days)
 
+    def is_decided_without(self, job: Job) -> bool:
+        """Return whether the job's newest day can be decided on without the series.
+
+        Its newest stored value is then still a level (strategy.md section 2).
+        """
+        level_from = job.last_day - timedelta(days=self._plan.level_days)
+        # CoinGecko's price is stored only where there is no perpetual; its other tables are.
+        keys = [(table, job.source, job.asset_id) for table in TABLES[job.series]]
+        return any(
+            self._known.held[key][1] >= level_from for key in keys if key in self._known.held
+        )
+
     def _held(self, job: Job) -> Span | None:
         return self._known.held.get((TABLES[job.series][0], job.source, job.asset_id))
 

@@ -71,6 +71,7 @@ class PlanSettings(_Frozen):
 
     overlap_days: int = Field(ge=1)
     heal_days: int = Field(ge=1)
+    level_days: int = Field(ge=0)
     settled_after_hours: float = Field(ge=1)
     coinglass_bars: int = Field(ge=10, le=1000)
     coinglass_overlap_bars: int = Field(ge=0, le=5)

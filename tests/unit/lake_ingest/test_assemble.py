@@ -12,6 +12,7 @@ from lake_ingest.assemble import (
     assemble_checks,
     assemble_dim_asset,
     assemble_dim_instrument,
+    assemble_missed,
     assemble_tables,
 )
 from lake_ingest.asset_map import MapRow
@@ -253,3 +254,23 @@ def test_a_settlement_at_midnight_belongs_to_the_day_it_ends() -> None:
     stamps = pd.Series(pd.to_datetime(["2024-01-02 00:00", "2024-01-02 08:00"]))
 
     assert settled_day(stamps).tolist() == [pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02")]
+
+
+def test_the_fresh_days_of_a_vendor_that_was_down_were_asked_for_and_no_older_ones() -> None:
+    wanted = [
+        job("klines"),
+        job("market_chart", identity="pepe"),
+        job("open_interest", identity="PEPE"),
+        job("open_interest", identity="kPEPE"),
+    ]
+    failed = Series(wanted[3], error=UnavailableError("coinglass: down"))
+    brought = [klines(), interest("PEPE", DAYS, 1.0), failed]  # CoinGecko's list failed: no series
+
+    missed = assemble_missed(wanted, brought, pd.Timestamp("2024-01-04 00:50"))
+
+    spans = missed[["table", "first_day", "last_day"]].itertuples(index=False, name=None)
+    assert sorted(spans) == [
+        (table, date(2024, 1, 2), LAST)
+        for table in ("fact_marketcap", "fact_open_interest", "fact_price", "fact_volume")
+    ]
+    assert assemble_missed(wanted, brought, AT).empty

@@ -622,6 +622,39 @@ def test_only_the_overlap_is_asked_where_the_lake_holds_the_rest(world: World) -
     assert world.asked_of("archive") == 0
 
 
+def test_a_day_on_which_a_vendor_was_down_was_asked_for_where_the_lake_has_the_days_before(
+    world: World,
+) -> None:
+    """So that what arrives a day later is late, and changes no row that was final by then."""
+    covered = pd.DataFrame(
+        [(table, "coingecko", "SOL", START, "2024-06-13", 13) for table in FACTS],
+        columns=["table", "source", "asset_id", "first_day", "last_day", "rows"],
+    )
+    world.monkeypatch.setattr(fetching, "coverage", lambda: covered)
+
+    error = world.fetch({"match": {"vendor": "coingecko"}, "action": {"kind": "reset"}})
+
+    assert isinstance(error, FetchIncompleteError)
+    asked = world.fetched[-1].asked
+    missed = asked[asked["source"] == "coingecko"]
+    assert set(missed["asset_id"]) == {"SOL"}  # of the others the lake has nothing: back-filled
+    assert set(missed["table"]) == {"fact_price", "fact_marketcap", "fact_volume"}
+    assert set(missed["last_day"].astype(str)) == {END}
+
+
+def test_where_settlements_are_late_the_venues_average_stands_in(world: World) -> None:
+    late = {"match": {"vendor": "binance"}, "action": {"kind": "stale", "days": 1}}
+
+    error = world.fetch(late)
+
+    assert isinstance(error, FetchIncompleteError)
+    funding = world.tables["fact_funding"]
+    newest = funding[funding["date"] == pd.Timestamp(END)]
+    assert dict(zip(newest["asset_id"], newest["source"], strict=True)) == dict.fromkeys(
+        SYMBOLS, "coinglass"
+    )
+
+
 def test_the_budget_holds_over_retries(world: World) -> None:
     world.monkeypatch.setenv("MAM_RATE_COINGECKO", "3")
     waited: list[float] = []

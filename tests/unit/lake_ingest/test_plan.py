@@ -191,3 +191,19 @@ def test_the_first_gap_is_the_first_day_in_no_span(
     lacking = [d for d in days if not any(a <= d <= b for a, b in dated)]
 
     assert first_gap(dated, days[0], days[-1]) == (lacking[0] if lacking else None)
+
+
+@pytest.mark.parametrize(("days", "is_decided"), [(1, True), (3, True), (4, False)])
+def test_a_day_is_decided_without_a_series_while_its_last_value_is_a_level(
+    days: int, is_decided: bool
+) -> None:
+    lake = held(["fact_perp_volume"], "binance", START, END)
+    planner = Planner(lake, START, END + timedelta(days), SETTINGS)
+
+    assert planner.is_decided_without(klines(planner)) is is_decided
+
+
+def test_what_the_lake_never_had_decides_nothing() -> None:
+    planner = Planner(known(), START, END, SETTINGS)
+
+    assert not planner.is_decided_without(klines(planner))
