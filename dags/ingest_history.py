@@ -1,8 +1,8 @@
 """Fetch one day's partition from the vendors into the lake.
 
-`airflow backfill create --dag-id ingest_history --from-date D --to-date D` fills a range, one run
-a day. Unpaused it also fetches every day again at 04:00 UTC, which catches what vendors published
-or revised late; nothing is ever removed. On failure, start at
+`airflow backfill create --dag-id ingest_history --from-date FIRST --to-date DAY_AFTER_LAST` fills a
+range, one run a day. The DAG must be unpaused; it then also fetches every day again at 04:00 UTC,
+which catches what vendors published or revised late; nothing is ever removed. On failure, start at
 `docs/runbooks/ingest_history_failed.md`.
 """
 
