@@ -305,10 +305,12 @@ def _mail(plan: Mapping[str, Any], folder: Path) -> None:
     if not recipients:
         return
     day = date.fromisoformat(plan["params"]["end"])
+    is_synthetic = json.loads((folder / OVERFITTING).read_text("utf-8")).get("is_synthetic")
+    mark = "SYNTHETIC " if is_synthetic else ""
     message = Message(
         message_id=f"{plan['sweep_id']}.sweep",
         day=day,
-        subject=f"[OK] backtest {plan['sweep_id']}: {plan['n_members']} members",
+        subject=f"[OK] {mark}backtest {plan['sweep_id']}: {plan['n_members']} members",
         text=(folder / "comparison.txt").read_text("utf-8"),
         html=(folder / "comparison.html").read_text("utf-8"),
         folder="backtests",

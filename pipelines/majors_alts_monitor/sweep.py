@@ -225,6 +225,7 @@ def collect(sweep: Sweep, folder: Path) -> pd.DataFrame:
     (folder / LEADERBOARD).write_text(outputs.csv_text(board), "utf-8")
     verdict = overfitting(returns, sweep.sweep_id)
     verdict["vintage_gap"] = sweep_sentence(runs)
+    verdict["is_synthetic"] = any(run.manifest["is_synthetic"] for run in runs.values())
     (folder / OVERFITTING).write_text(readable_json(outputs.plain(verdict)), "utf-8")
     page = comparison_page.render(
         board,
@@ -232,7 +233,7 @@ def collect(sweep: Sweep, folder: Path) -> pd.DataFrame:
         verdict,
         {name: run.manifest["config"] for name, run in runs.items()},
         title=f"Backtests compared, {sweep.start} to {sweep.end}",
-        is_synthetic=any(run.manifest["is_synthetic"] for run in runs.values()),
+        is_synthetic=verdict["is_synthetic"],
     )
     (folder / PAGE).write_text(page, "utf-8")
     return board

@@ -134,7 +134,8 @@ def _backtest(bucket: Bucket, folder: str, keys: list[str]) -> Entry | None:
         label=folder.rpartition("/")[2],
         key=folder,
         status=f"{verdict.get('n_members', '?')} members",
-        summary=f"{params.get('start', '?')} to {params.get('end', '?')}, "
+        summary=("SYNTHETIC, " if verdict.get("is_synthetic") else "")
+        + f"{params.get('start', '?')} to {params.get('end', '?')}, "
         f"PBO {number(verdict.get('pbo'))}",
         links=_links(folder, keys),
     )

@@ -171,7 +171,7 @@ def change_line(run: RunTables) -> str:
     held, wanted = signal["current_weights"], signal["target_weights"]
     traded = sum(abs(wanted.get(a, 0.0) - held.get(a, 0.0)) for a in sorted({*held, *wanted}))
     return (
-        f"Since the day before: {regime}, score {number(moved, signed=True)}, "
+        f"Since the day before: {regime}, score moved by {number(moved, signed=True)}, "
         f"{percent(traded)} of NAV to trade."
     )
 

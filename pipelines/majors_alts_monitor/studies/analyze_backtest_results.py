@@ -40,10 +40,11 @@ def main(argv: Sequence[str]) -> None:
     folder = flags.out or artifacts / "studies" / NAME / run_id
     claim(folder, NAME)
     curve = run.tables["bt_equity_curve"]
+    is_synthetic = run.manifest["is_synthetic"]
     publish(
         Place(f"{NAME} {run_id}", folder, str(run.kpis["start"]), str(run.kpis["end"])),
         leaderboard({run_id: run.kpis}),
-        overfitting(curve[["r_ls_net"]], run_id),
+        {**overfitting(curve[["r_ls_net"]], run_id), "is_synthetic": is_synthetic},
         analyses(run),
         [equity_chart(run), drawdown_chart(run), attribution_chart(run)],
     )

@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
     }
     write_text(asked.folder / "scores.csv", csv_text(aligned.rename_axis("date").reset_index()))
     charts = [_score_chart(aligned), equity_lines("equity", "Equity after all costs", returns)]
-    verdict = overfitting(returns, base.run_id)
+    verdict = {**overfitting(returns, base.run_id), "is_synthetic": base.lake.is_synthetic}
     publish(asked.place, leaderboard(kpis), verdict, tables, charts)
 
 

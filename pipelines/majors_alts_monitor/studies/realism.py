@@ -44,7 +44,8 @@ from majors_alts_monitor.backtest.retrade import (
 )
 from majors_alts_monitor.backtest.walk import average_daily_volume, cost_terms, market_tape, walk
 from majors_alts_monitor.config import MonitorConfig
-from majors_alts_monitor.report.charts import Chart
+from majors_alts_monitor.report.charts import PALETTE, Chart, Series
+from majors_alts_monitor.report.formatting import variant_words
 from majors_alts_monitor.report.robustness import ACCOUNTS_USD, COST_FACTORS, LAGS, dearer
 from majors_alts_monitor.run import Prepared, on_revised_history, prepare
 from majors_alts_monitor.strategy import Strategy
@@ -66,6 +67,7 @@ N_STRESS_DAYS: Final = 3
 SPIKE_DAYS: Final = 3
 SPIKE: Final = 20.0
 GAP: Final = 0.10
+CAPPED: Final = "capped"
 PARTICIPATIONS: Final = (PARTICIPATION / 2, PARTICIPATION, PARTICIPATION * 2)
 STOPS: Final = ("stop_loss", "trailing_stop")
 BENCHMARK_EVERY_DAYS: Final = 7
@@ -101,8 +103,11 @@ def main(argv: Sequence[str]) -> None:
         "robustness": pd.concat([p.table.assign(part=p.name) for p in parts], ignore_index=True),
         "days_to_exit": exit_table(shipped),
     }
-    charts: list[Chart] = [equity_lines(p.name, p.title, p.returns) for p in parts]
-    verdict = overfitting(trials, base.run_id)
+    charts: list[Chart] = [
+        capacity_curve(p) if p.name == CAPPED else equity_lines(p.name, p.title, p.returns)
+        for p in parts
+    ]
+    verdict = {**overfitting(trials, base.run_id), "is_synthetic": base.lake.is_synthetic}
     publish(asked.place, leaderboard(kpis), verdict, tables, charts)
 
 
@@ -159,7 +164,7 @@ def capped_part(base: Prepared) -> Part:
         for share in PARTICIPATIONS:
             worked = replay_capped(tape, terms, trades, share)
             off_plan = np.abs(worked.net_exposure - np.sum(plan, axis=1))
-            net[f"{account:.0e} USD, {share:.0%} a day"] = worked.returns
+            net[f"{account:.0e} USD, {share:.0%} of volume"] = worked.returns
             rows.append(
                 {
                     "days_to_fill": worked.days_to_fill,
@@ -169,7 +174,28 @@ def capped_part(base: Prepared) -> Part:
             )
     returns = pd.DataFrame(net, index=strategy.market.dates).iloc[first:]
     table = pd.concat([plain_figures(returns), pd.DataFrame(rows)], axis=1)
-    return Part("capped", "Account size with trades held to a share of volume", table, returns, {})
+    return Part(CAPPED, "Sharpe by account size, trades held to the volume", table, returns, {})
+
+
+def capacity_curve(part: Part) -> Chart:
+    """Return the Sharpe ratio of ``capped_part`` by account size, one line a share of volume."""
+    names = part.table["variant"].str.split(", ", expand=True)
+    wide = part.table.assign(account=names[0], limit=names[1]).pivot_table(
+        index="account", columns="limit", values="sharpe", sort=False, dropna=False
+    )
+    return Chart(
+        key=part.name,
+        title=part.title,
+        x=[variant_words(str(account)) for account in wide.index],
+        series=[
+            Series(str(limit), wide[limit].tolist(), PALETTE[i])
+            for i, limit in enumerate(wide.columns)
+        ],
+        y_title="Sharpe",
+        levels={"": 0.0},
+        note="Square-root impact with coefficient 1; what a day cannot take is traded on the next.",
+        is_dated=False,
+    )
 
 
 def exit_table(evaluated: Evaluated) -> pd.DataFrame:

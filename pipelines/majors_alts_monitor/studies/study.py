@@ -129,7 +129,8 @@ def claim(folder: Path, name: str) -> None:
 def run_members(asked: Asked, members: Sequence[Member]) -> Outcome:
     """Run each member that is not there yet, and compare them all."""
     request = asked.request
-    content = dict(open_lake(request.lake).facts.content_sha256)
+    lake = open_lake(request.lake)
+    content = dict(lake.facts.content_sha256)
     sweep = plan_sweep(
         members,
         request.start,
@@ -145,7 +146,8 @@ def run_members(asked: Asked, members: Sequence[Member]) -> Outcome:
     board = collect(sweep, asked.folder)
     runs = {m.name: read_run(asked.folder / "members" / m.name) for m in members}
     outcome = Outcome(board, {}, runs)
-    return replace(outcome, verdict=overfitting(outcome.returns(), sweep.sweep_id))
+    verdict = overfitting(outcome.returns(), sweep.sweep_id)
+    return replace(outcome, verdict={**verdict, "is_synthetic": lake.is_synthetic})
 
 
 def publish(

@@ -25,7 +25,7 @@ def bucket(tmp_path):
     put("runs/daily/dt=2024-01-03/run=unfinished/dashboard.html", "page")
     put("runs/daily/dt=2024-01-02/metrics.json", {})
     put("runs/backtests/abc/plan.json", {"params": {"start": "<b>", "end": "2024-01-02"}})
-    put("runs/backtests/abc/overfitting.json", {"n_members": 3, "pbo": 0.25})
+    put("runs/backtests/abc/overfitting.json", {"n_members": 3, "pbo": 0.25, "is_synthetic": True})
     put("runs/backtests/abc/leaderboard.csv", "member")
     put("latest/daily.json", {"path": "runs/daily/dt=2024-01-02/run=r"})
     return filled
@@ -36,6 +36,7 @@ def test_the_newest_day_is_first_and_an_unfinished_run_is_left_out(bucket):
     assert [entry.label for entry in entries] == ["2024-01-02", "2024-01-01", "abc"]
     assert [entry.is_latest for entry in entries] == [True, False, False]
     assert entries[0].summary == "SYNTHETIC, Balanced, +0.20, hold, gross 0.0%"
+    assert entries[2].summary.startswith("SYNTHETIC, ")
     assert entries[2].summary.endswith("PBO 0.25")
 
 

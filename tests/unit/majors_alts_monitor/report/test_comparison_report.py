@@ -28,6 +28,15 @@ def test_text_and_page_hold_the_numbers_of_the_interactive_page():
     assert "CAGR 10.0%" in text
 
 
+def test_a_synthetic_market_is_named_before_any_number():
+    marked = {**VERDICT, "is_synthetic": True}
+    text, page = comparison_text(PLAN, BOARD, marked), comparison_html(PLAN, BOARD, marked)
+    assert text.startswith("SYNTHETIC MARKET: NOTHING HERE IS REAL\n")
+    assert "- SYNTHETIC</title>" in page
+    assert page.index("SYNTHETIC market") < page.index("<h1>")
+    assert "SYNTHETIC" not in comparison_html(PLAN, BOARD, VERDICT)
+
+
 def test_a_hostile_name_stays_text_and_nothing_runs():
     page = comparison_html(PLAN, BOARD, VERDICT)
     assert "<b>a" not in page

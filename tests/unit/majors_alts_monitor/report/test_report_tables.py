@@ -35,4 +35,7 @@ def test_realised_betas_find_the_beta_of_half_a_bitcoin():
     table = realised_betas(market, net)
     np.testing.assert_allclose(table["beta_btc"], 0.5, atol=1e-9)
     np.testing.assert_allclose(table["beta_eth"], 0.0, atol=1e-9)
-    assert table["date"].iloc[-1] == market.dates[-1]
+    assert table["date"].tolist() == [market.dates[20 + row] for row in (90, 95)]
+    # Days to come add rows and change none, whatever their number.
+    for n_days in (96, 98):
+        pd.testing.assert_frame_equal(realised_betas(market, net.iloc[:n_days]), table)

@@ -17,7 +17,14 @@ from majors_alts_monitor.backtest.walk import Signals, cost_terms, market_tape, 
 from majors_alts_monitor.beta_neutral.books import propose_books
 from majors_alts_monitor.config import load_config
 from majors_alts_monitor.strategy import Strategy
-from majors_alts_monitor.studies.realism import always, dearer, half_each, plain_figures
+from majors_alts_monitor.studies.realism import (
+    Part,
+    always,
+    capacity_curve,
+    dearer,
+    half_each,
+    plain_figures,
+)
 from majors_alts_monitor.types import Regime
 from tests.fixtures.markets import simulated_market
 
@@ -115,6 +122,18 @@ def test_benchmark_plans_trade_on_schedule_with_the_lag(strategy):
     expected = np.where(market.is_alt, strategy.books.weights[78], 0.0)
     np.testing.assert_array_equal(plan[79], expected)
     assert (plan[79] <= 0).all()
+
+
+def test_the_capacity_curve_has_one_line_a_limit():
+    names = ["1e+05 USD, no cap", "1e+05 USD, 5% of volume"]
+    names += ["1e+09 USD, no cap", "1e+09 USD, 5% of volume"]
+    table = pd.DataFrame({"variant": names, "sharpe": [0.4, 0.3, np.nan, -2.0]})
+    chart = capacity_curve(Part("capped", "title", table, pd.DataFrame(), {}))
+    assert list(chart.x) == ["100k USD", "1B USD"]
+    free, capped = chart.series
+    assert (free.name, capped.name, capped.values) == ("no cap", "5% of volume", [0.3, -2.0])
+    assert free.values[0] == 0.4
+    assert np.isnan(free.values[1])
 
 
 def test_figures_of_cash_are_zero_and_its_sharpe_undefined():
