@@ -36,8 +36,8 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=4,
     params={
-        "start": Param("2024-01-01", type="string", format="date"),
-        "end": Param("2024-12-31", type="string", format="date"),
+        "start": Param("2024-01-01", type="string", format="date", description="first day"),
+        "end": Param("2024-12-31", type="string", format="date", description="last day"),
         "config": Param(None, type=TEXT_OR_NULL, description="YAML on the worker"),
         "overrides": Param({}, type="object", description='{"universe.basket_size": 10}'),
         "sweep": Param(
@@ -47,9 +47,11 @@ with DAG(
             description='{"universe.basket_size": [10, 20, 30]}',
         ),
         "known_at": Param(None, type=TEXT_OR_NULL, description="read nothing learnt later"),
-        "max_runs": Param(64, type="integer", minimum=1, maximum=512),
+        "max_runs": Param(
+            64, type="integer", minimum=1, maximum=512, description="refuse a larger sweep"
+        ),
         "email_to": Param([], type="array", items={"type": "string", "format": "email"}),
-        "dry_run": Param(False, type="boolean"),
+        "dry_run": Param(False, type="boolean", description="plan with ids, then stop"),
     },
     default_args={
         "retries": 2,
@@ -69,23 +71,28 @@ with DAG(
         from majors_alts_monitor.backfill import describe_backfill, plan_backfill
 
         planned = plan_backfill(params)
-        print(*describe_backfill(planned), sep="\n")  # noqa: T201
-        members = enumerate(planned["members"])
-        listed = [{"sweep_id": planned["sweep_id"], "number": number} for number, _ in members]
+        lines = describe_backfill(planned)
+        print(*lines, sep="\n")  # noqa: T201
+        get_current_context()["task_state_store"].set("plan", lines[:2])
+        listed = [
+            {"sweep_id": planned["sweep_id"], "number": number, "name": one["name"]}
+            for number, one in enumerate(planned["members"])
+        ]
         return [] if planned["params"]["dry_run"] else listed
 
     # Workers without lake, ledger and vendor keys take this queue only: ADR 0009.
     @task(
-        map_index_template="{{ member_name }}",
+        map_index_template="{{ task.op_kwargs['name'] }}",
         pool="backtests",
         queue="members",
         max_active_tis_per_dagrun=16,
     )
-    def member(sweep_id: str, number: int) -> None:
-        """``python -m majors_alts_monitor.run`` with the member's configuration."""
+    def member(sweep_id: str, number: int, name: str) -> None:
+        """``python -m majors_alts_monitor.run`` with the configuration that ``name`` says."""
         from majors_alts_monitor.backfill import run_planned
 
-        get_current_context()["member_name"] = run_planned(sweep_id, number)
+        print(f"{name} of sweep {sweep_id}")  # noqa: T201
+        run_planned(sweep_id, number)
 
     @task
     def collect(members: list[dict]) -> None:
@@ -93,7 +100,8 @@ with DAG(
         from majors_alts_monitor.backfill import collect_backfill
 
         if members:
-            collect_backfill(members[0]["sweep_id"])
+            published = collect_backfill(members[0]["sweep_id"])
+            get_current_context()["task_state_store"].set("published", published)
 
     planned = plan()
     member.expand_kwargs(planned) >> collect(planned)

@@ -15,6 +15,7 @@ from airflow.sdk import (
     Param,
     RetryAction,
     RetryRule,
+    get_current_context,
     task,
 )
 
@@ -39,8 +40,15 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "asof": Param(None, type=["null", "string"], format="date"),
-        "lake": Param(None, type=["null", "string"]),
+        "asof": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            description="UTC day; a run by hand must name it",
+        ),
+        "lake": Param(
+            None, type=["null", "string"], description="folder to import instead of fetching"
+        ),
     },
     default_args={
         "retries": 4,
@@ -93,9 +101,12 @@ with DAG(
     @task
     def deliver(asof: str) -> None:
         """``python -m majors_alts_monitor.delivery --asof ASOF``."""
+        from majors_alts_monitor.daily import headline
         from majors_alts_monitor.delivery import deliver_day
 
-        deliver_day(asof)
+        note = get_current_context()["task_state_store"]
+        note.set("delivered", deliver_day(asof))
+        note.set("headline", headline(asof))
 
     @task
     def report_health(asof: str) -> None:

@@ -226,6 +226,12 @@ def _write_mail(day: date, folder: Path) -> Path:
     return folder
 
 
+def headline(asof: str) -> str:
+    """Return the day's decision in one line, which is also the subject of its mail."""
+    mail = day_folder(parse_day(asof, "asof")) / "mail"
+    return (mail / "subject.txt").read_text("utf-8").strip()
+
+
 def bucket_key(day: date, run_id: str) -> str:
     """Return where a day's run is published, ``runs/daily/dt=D/run=ID``."""
     return f"runs/daily/dt={day}/run={run_id}"

@@ -14,6 +14,7 @@ import yaml
 
 from tests.dags import hostile
 from tests.dags.world import ASOF, CANARY, hashes, holds, make_world
+from tests.fixtures.lakes import make_lake, read_tables, write_tables
 
 pytestmark = [pytest.mark.airflow, pytest.mark.dbt]
 BEFORE = "2024-07-17"
@@ -52,6 +53,32 @@ def test_a_wrong_setting_fails_at_once_with_one_alert_and_no_signal(world, faile
     assert f"Subject: [FAIL] {ASOF} daily signal failed" in mail.read_text()
     assert "RISK_ON" not in mail.read_text()
     assert not list(world.bucket.rglob("*"))
+
+
+def test_a_lake_that_is_refused_again_and_again_is_alerted_once_and_publishes_nothing(world):
+    home = world.home / "refused"
+    lake = home / "lake"
+    make_lake(lake, 3, 8, 170)
+    write_tables(lake, read_tables(lake) | {"fact_price": without_a_close(lake)})
+    mine = {"MAM_DATA_DIR": str(home / "data"), "MAM_BUCKET_URI": f"file://{home / 'bucket'}"}
+
+    ended = world.run_dag("daily_signal", {"asof": ASOF, "lake": str(lake)}, **mine)
+
+    assert ended.state == "failed"
+    assert ("ingest", -1, "failed") in ended.tasks
+    assert {state for _, _, state in ended.tasks} == {"failed", "upstream_failed"}
+    assert ended.log.count("starting task_id=ingest") == 5
+    (mail,) = (home / "data" / "outbox").rglob("*.eml")
+    assert "fact_price" in mail.read_text()
+    assert "docs/runbooks/daily_signal_failed.md" in mail.read_text()
+    assert [p for p in home.joinpath("bucket").rglob("*") if p.is_file()] == []
+
+
+def without_a_close(lake):
+    """Return the prices with one that a lake may not hold."""
+    prices = read_tables(lake)["fact_price"]
+    prices.loc[prices.index[0], "close"] = 0.0
+    return prices
 
 
 def test_the_day_ends_in_the_bucket_with_report_mail_lineage_and_pointer(delivered):
@@ -96,10 +123,13 @@ def test_a_hostile_symbol_reaches_neither_shell_nor_path_nor_page(delivered):
 def test_a_second_run_of_the_day_changes_no_byte_and_sends_no_mail(delivered):
     before, mails = hashes(delivered.bucket), hashes(delivered.data / "outbox")
 
-    delivered.test_dag("daily_signal", {"asof": ASOF}, MAM_NOW="2024-07-20T01:10:00Z")
+    again = delivered.test_dag("daily_signal", {"asof": ASOF}, MAM_NOW="2024-07-20T01:10:00Z")
 
     assert hashes(delivered.bucket) == before
     assert hashes(delivered.data / "outbox") == mails
+    # What Airflow shows beside the tasks: the decision, and where it is.
+    assert again.notes["delivered"] == str(delivered.bucket / pointer_of(delivered.bucket)["path"])
+    assert f"[OK] SYNTHETIC {ASOF}" in again.notes["headline"]
 
 
 def test_a_dry_run_plans_and_runs_nothing(delivered):
@@ -123,6 +153,9 @@ def test_a_sweep_is_mapped_collected_and_skipped_when_repeated(delivered):
     delivered.test_dag("backfill_backtest", conf)
 
     assert {("member", 0, "success"), ("member", 1, "success")} < set(first.tasks)
+    assert first.notes["plan"][0].endswith("2 members, 2 to run, 80 days in all")
+    assert first.notes["published"] == str(published)
+    assert first.names == ["universe.basket_size=4", "universe.basket_size=6"]
     wanted = {"leaderboard.csv", "overfitting.json", "comparison.html", "comparison.txt"}
     assert wanted <= set(before)
     assert len([name for name in before if name.endswith("kpis.json")]) == 2

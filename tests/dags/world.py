@@ -45,6 +45,10 @@ class Done:
     tasks: list[tuple[str, int, str]]
     """Task, map index or -1, state."""
     log: str
+    names: list[str | None]
+    """What Airflow shows in place of each map index."""
+    notes: dict[str, Any]
+    """What the tasks left in Airflow's task state store."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class World:
         log = self.log.read_bytes()[begin:].decode()
         assert answer, log[-6000:]
         ended = json.loads(answer)
-        return Done(ended["state"], [tuple(task) for task in ended["tasks"]], log)
+        tasks = [tuple(task) for task in ended["tasks"]]
+        return Done(ended["state"], tasks, log, ended["names"], ended["notes"])
 
     def test_dag(
         self, dag_id: str, conf: dict[str, Any], logical_date: str = "", **settings: str
