@@ -298,7 +298,8 @@ def _docs_template() -> Path:
 def _without_run_details(manifest: dict[str, Any]) -> dict[str, Any]:
     # The graph draws a unit test as something that comes after its model.
     manifest["unit_tests"] = {}
-    for name in ("generated_at", "invocation_id", "invocation_started_at", "user_id", "env"):
+    times = ("generated_at", "invocation_started_at", "run_started_at")
+    for name in (*times, "invocation_id", "user_id", "env"):
         manifest["metadata"].pop(name, None)
     for kind in ("nodes", "sources", "macros", "docs", "exposures", "groups"):
         for node in manifest.get(kind, {}).values():

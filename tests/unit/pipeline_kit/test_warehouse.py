@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -189,6 +190,8 @@ def test_docs_are_one_page_and_the_same_bytes_again(built: Path, tmp_path: Path)
     assert "z_funding_skew" in page
     assert "INLINE DATA" not in page
     assert str(built.parent) not in page
+    # No time of this build, so that another build of the same inputs gives the same page.
+    assert not re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}", page)
     assert first.read_bytes() == second.read_bytes()
 
 
