@@ -9,8 +9,8 @@ import pytest
 from tests.chaos.disks import HOW
 from tests.chaos.kills import TRIED
 
-# What takes half a minute of two cores is left to `make chaos`.
-SLOW = ["test_vendor_down.py"]
+# What takes half a minute of two cores or more is left to `make chaos`.
+SLOW = ["test_scheduler.py", "test_vendor_down.py"]
 collect_ignore = [] if os.environ.get("CHAOS") == "all" else SLOW
 
 
