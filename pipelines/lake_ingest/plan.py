@@ -17,6 +17,7 @@ import pandas as pd
 
 from lake_ingest.asset_map import MapRow
 from lake_ingest.settings import Settings
+from lake_ingest.vendors.coingecko import MARKETS_PAGE
 from pipeline_kit.calendar import ONE_DAY, day_start
 
 SOURCES: Final = ("coinglass", "coingecko", "binance")
@@ -43,8 +44,11 @@ SOURCE_OF: Final[Mapping[str, str]] = {
     "pair_price": "coinglass",
     "pair_funding": "coinglass",
 }
-PREFLIGHT_REQUESTS: Final[Mapping[str, int]] = {"coinglass": 4, "coingecko": 1, "binance": 1}
-"""Subscription and lists, which say what is alive and are kept as daily snapshots."""
+PREFLIGHT_REQUESTS: Final[Mapping[str, int]] = {"coinglass": 4, "coingecko": 0, "binance": 1}
+"""Subscription and lists, which say what is alive and are kept as daily snapshots.
+
+CoinGecko's list is asked for by page of ids.
+"""
 BARS_A_DAY_8H: Final = 3
 
 
@@ -297,6 +301,8 @@ def describe_plan(jobs: Sequence[Job], sources: Iterable[str], settings: Setting
     for source in sources:
         mine = [job for job in jobs if job.source == source]
         requests = PREFLIGHT_REQUESTS[source] + sum(count_requests(job, settings) for job in mine)
+        if source == "coingecko":
+            requests += math.ceil(len(mine) / MARKETS_PAGE)
         rate = rates[source]
         minutes = f", {requests / rate:.1f} minutes at {rate} a minute" if rate else ""
         lines.append(f"plan: {source}: {len(mine)} series, {requests} requests{minutes}")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lake_ingest.asset_map import MapRow
 from lake_ingest.plan import (
+    SOURCES,
     Job,
     Known,
     Planner,
@@ -207,3 +208,23 @@ def test_what_the_lake_never_had_decides_nothing() -> None:
     planner = Planner(known(), START, END, SETTINGS)
 
     assert not planner.is_decided_without(klines(planner))
+
+
+@pytest.mark.parametrize("coingecko_plan", ["demo", "pro"])
+def test_500_assets_over_three_years_take_what_the_documents_say(coingecko_plan: str) -> None:
+    """Least possible: pages of 1,000 days, of 1,500 bars, of 1,000 settlements, and one chart."""
+    settings = load_settings({"COINGECKO_PLAN": coingecko_plan})
+    tickers = [f"A{n:03d}" for n in range(500)]
+    rows = [MapRow(t, t.lower(), f"{t}USDT", (t,), 1.0, "coin", None, None, "") for t in tickers]
+    end = date(2026, 11, 22)
+    planner = Planner(known(), end - timedelta(1095), end, settings)
+    floor = coingecko_floor(datetime(2026, 11, 23, 0, 50, tzinfo=UTC), settings)
+
+    jobs = plan_jobs(rows, planner, sources=SOURCES, floor=floor)
+    lines = describe_plan(jobs, SOURCES, settings)
+
+    assert [line.split(", ")[1] for line in lines] == [
+        f"{500 * 2 + 4} requests",  # 1,096 days in two pages; subscription and three lists
+        f"{500 + 2} requests",  # 250 ids a page of the list
+        f"{500 + 500 * 4 + 1} requests",  # 3,288 settlements in four pages; the list of contracts
+    ]
