@@ -24,6 +24,8 @@ from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.errors import DataProblem, UsageProblem
 
 HISTORY: Final = "regime_history.csv"
+MOST_DAYS: Final = 10_000
+"""More days than the asset class has."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -73,14 +75,14 @@ def append(path: Path, rows: pd.DataFrame) -> int:
 
 def _span(asof: str | None, historical: int | None, end: str | None) -> tuple[date, date]:
     newest = last_complete_day(now_utc())
+    flag, text = ("--asof", asof) if asof is not None else ("--end", end)
+    last = newest if text is None else parse_day(text, flag)
+    if last > newest:
+        raise DataProblem(f"{flag} {last} has not ended; the last complete day is {newest}")
     if asof is not None:
-        day = parse_day(asof, "--asof")
-        if day > newest:
-            raise DataProblem(f"--asof {day} has not ended; the last complete day is {newest}")
-        return day, day
-    if historical is None or historical < 1:
-        raise UsageProblem(f"--historical: must be at least 1, was {historical}")
-    last = parse_day(end, "--end") if end else newest
+        return last, last
+    if historical is None or not 1 <= historical <= MOST_DAYS:
+        raise UsageProblem(f"--historical: must be 1 to {MOST_DAYS}, was {historical}")
     return last - timedelta(days=historical - 1), last
 
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -64,22 +65,39 @@ def main(argv: Sequence[str]) -> None:
     parser = Parser(prog="python -m majors_alts_monitor.studies.beta_estimators")
     parser.add_argument("--data-lake", type=Path, help="lake to race on; default: ours")
     parser.add_argument("--simulated", action="store_true", help="race on simulated markets only")
+    parser.add_argument("--start", help="first day of a forecast on the lake; default: its first")
     parser.add_argument("--end", help="last day used, YYYY-MM-DD; default: the lake's last")
     parser.add_argument("--config", type=Path, help="YAML; default: the shipped config.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path, help="CSV to write")
+    parser.add_argument("--out", type=Path, help="CSV to write; the page goes beside it")
     flags = parser.parse_args(argv)
     config = load_config(flags.config, flags.set)
     tables = {"simulated": race_simulated(config, RIVALS)}
     if not flags.simulated:
-        tables["lake"] = race(_lake_market(flags, config), config, RIVALS)
+        start = parse_day(flags.start, "--start") if flags.start else None
+        tables["lake"] = race(_lake_market(flags, config), config, RIVALS, start)
     for panel, table in tables.items():
         sys.stdout.write(f"{panel}\n{table.round(5).to_string(index=False)}\n\n")
     path = flags.out or Path(config.outputs.artifacts_dir) / "studies" / "beta_estimators.csv"
     rows = pd.concat([table.assign(panel=panel) for panel, table in tables.items()])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, csv_text(rows))
-    sys.stdout.write(f"written: {path}\n")
+    write_text(path.with_suffix(".html"), page(tables))
+    sys.stdout.write(f"written: {path} and {path.with_suffix('.html').name}\n")
+
+
+def page(tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return the races as one HTML page that loads nothing."""
+    parts = [
+        f"<h2>{escape(panel)}</h2>{table.round(5).to_html(index=False, border=0, na_rep='-')}"
+        for panel, table in tables.items()
+    ]
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>beta_estimators</title></head><body><h1>beta_estimators</h1>"
+        f"<p>Forecast errors, smallest hedge_error first; nothing here looks at profit.</p>"
+        f"{''.join(parts)}</body></html>\n"
+    )
 
 
 def _lake_market(flags: argparse.Namespace, config: MonitorConfig) -> Market:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 import numpy as np
@@ -37,7 +38,10 @@ class _Day:
 
 
 def race(
-    market: Market, config: MonitorConfig, rivals: Sequence[tuple[str, float]]
+    market: Market,
+    config: MonitorConfig,
+    rivals: Sequence[tuple[str, float]],
+    start: date | None = None,
 ) -> pd.DataFrame:
     """Return one row per rival: its errors, its bias, and how surely it loses to the best.
 
@@ -48,6 +52,8 @@ def race(
     config : MonitorConfig
         Filters, window, prior and clamp of every rival.
     rivals : sequence of (estimator, ridge_alpha)
+    start : date, optional
+        No forecast is made before it; histories are read from before.
 
     Returns
     -------
@@ -62,7 +68,7 @@ def race(
     RangeError
         If the market is too short for two outcomes that do not overlap.
     """
-    days = _days(market, config)
+    days = _days(market, config, start or market.dates[0].date())
     if len(days) <= HORIZON_DAYS // EVERY_DAYS:
         raise RangeError(
             f"{len(days)} forecast days up to {market.dates[-1]:%Y-%m-%d}; a race needs more than "
@@ -84,10 +90,11 @@ def race(
     return table.sort_values("hedge_error", kind="stable", ignore_index=True)
 
 
-def _days(market: Market, config: MonitorConfig) -> list[_Day]:
+def _days(market: Market, config: MonitorConfig, start: date) -> list[_Day]:
     days = []
     window = closes_needed(config)
-    for row in range(window - 1, len(market.dates) - HORIZON_DAYS, EVERY_DAYS):
+    first = max(window - 1, int(market.dates.searchsorted(pd.Timestamp(start))))
+    for row in range(first, len(market.dates) - HORIZON_DAYS, EVERY_DAYS):
         known = market.closes_as_known(row, window)
         after = market.close_usd[row : row + HORIZON_DAYS + 1]
         is_used = market.is_eligible[row] & market.is_alt & np.isfinite(after).all(axis=0)

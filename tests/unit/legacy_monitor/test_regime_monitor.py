@@ -84,7 +84,9 @@ def test_a_live_row_is_the_formulas_on_what_the_vendors_know(home, vendors):
     ("flags", "code", "said"),
     [
         (["--asof", "2024-06-15"], 1, "has not ended"),
-        (["--historical", "0"], 2, "must be at least 1"),
+        (["--historical", "0"], 2, "must be 1 to 10000"),
+        (["--historical", "99999999999"], 2, "must be 1 to 10000"),
+        (["--historical", "2", "--end", "2099-01-01"], 1, "has not ended"),
         ([], 2, "required"),
         (["--asof", "2024-06-14", "--historical", "2"], 2, "not allowed"),
     ],

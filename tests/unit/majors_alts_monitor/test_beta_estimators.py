@@ -5,6 +5,7 @@ import pytest
 
 from majors_alts_monitor.config import load_config
 from majors_alts_monitor.errors import RangeError
+from majors_alts_monitor.studies.beta_estimators import page
 from majors_alts_monitor.studies.drifting_market import drifting_market
 from majors_alts_monitor.studies.estimator_race import ERRORS, race
 
@@ -41,6 +42,25 @@ def test_order_of_the_rivals_changes_nothing(table):
     again = race(market, CONFIG, [("ewma", 0.3), SCALED, ABSOLUTE]).set_index("estimator")
 
     assert again.loc[table.index].equals(table)
+
+
+def test_a_race_from_a_later_day_has_its_days_only_and_the_histories_before():
+    market, _ = drifting_market(300, 12, seed=2)
+    start = market.dates[200].date()
+
+    late = race(market, CONFIG, [SCALED], start)
+
+    # Every fifth day from row 200 to the last with twenty days after it, row 279.
+    assert late["n_days"].tolist() == [16]
+    assert late.equals(race(market, CONFIG, [SCALED], market.dates[198].date())) is False
+
+
+def test_the_page_holds_every_race_and_loads_nothing(table):
+    text = page({"lake": table.reset_index()})
+
+    assert "<h2>lake</h2>" in text
+    assert "ridge_absolute" in text
+    assert "http" not in text
 
 
 def test_market_without_two_separate_outcomes_is_refused():
