@@ -211,3 +211,11 @@ def test_every_formula_names_a_function_that_exists_and_a_test_that_holds_it():
         assert held, quantity
         assert [name for name in named if not is_function(name)] == [], quantity
         assert [name for name in held if not is_test(name)] == [], quantity
+
+
+def test_every_module_of_the_ingestion_is_placed_in_the_architecture():
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    modules = {path.stem for path in (ROOT / "pipelines" / "lake_ingest").glob("[a-z]*.py")}
+    named = set(re.findall(r"`(\w+)`", text))
+
+    assert modules - named - {"errors"} == set()
