@@ -14,8 +14,7 @@ aggregated as (
         ---------- breadth
         count(return_1d) as count_returns,
         count(*) filter (where return_1d > 0) as count_up,
-        median(return_1d) as return_median,
-        quantile_cont(return_1d, 0.75) - quantile_cont(return_1d, 0.25) as return_iqr,
+        quantile_cont(return_1d, [0.25, 0.5, 0.75]) as return_quartiles,
 
         ---------- sizes
         {{ exact_sum('market_cap_usd', bits=40) }} as market_cap_usd,
@@ -55,8 +54,8 @@ measured as (
         date,
 
         100 * count_up / nullif(count_returns, 0) as pct_up,
-        return_median,
-        return_iqr,
+        return_quartiles[2] as return_median,
+        return_quartiles[3] - return_quartiles[1] as return_iqr,
 
         market_cap_usd,
         volume_usd,

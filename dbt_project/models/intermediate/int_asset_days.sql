@@ -5,37 +5,37 @@
 
 with
 
-prices as (
+prices as not materialized (
 
     select * from {{ ref('int_price_versions') }}
 
 ),
 
-market_caps as (
+market_caps as not materialized (
 
     select * from {{ ref('int_market_cap_versions') }}
 
 ),
 
-volumes as (
+volumes as not materialized (
 
     select * from {{ ref('int_volume_versions') }}
 
 ),
 
-open_interests as (
+open_interests as not materialized (
 
     select * from {{ ref('int_open_interest_versions') }}
 
 ),
 
-perp_volumes as (
+perp_volumes as not materialized (
 
     select * from {{ ref('int_perp_volume_versions') }}
 
 ),
 
-funding_days as (
+funding_days as not materialized (
 
     select * from {{ ref('int_funding_days') }}
 

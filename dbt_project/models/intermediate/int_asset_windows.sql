@@ -10,31 +10,31 @@
 
 with
 
-days as (
+days as not materialized (
 
     select * from {{ ref('int_asset_days') }}
 
 ),
 
-prices as (
+prices as not materialized (
 
     select * from {{ ref('int_price_versions') }}
 
 ),
 
-market_caps as (
+market_caps as not materialized (
 
     select * from {{ ref('int_market_cap_versions') }}
 
 ),
 
-volumes as (
+volumes as not materialized (
 
     select * from {{ ref('int_volume_versions') }}
 
 ),
 
-open_interests as (
+open_interests as not materialized (
 
     select * from {{ ref('int_open_interest_versions') }}
 

@@ -7,7 +7,7 @@ settlements as (
 
 ),
 
-daily_rates as (
+daily_rates as not materialized (
 
     select * from {{ ref('int_funding_rate_versions') }}
     where is_read

@@ -9,7 +9,7 @@ days as (
 
 ),
 
-versions as (
+versions as not materialized (
 
     select * from {{ ref('int_price_versions') }}
     where is_read
