@@ -1,7 +1,8 @@
 """Gate 2: the day's marts are judged before anything is published from them.
 
-Three small frames of the day are read from the warehouse, one per suite in
-``expectations/suites/marts_*.json``: the majors, the market as a whole, the eligible alts. A
+Four small frames of the day are read from the warehouse, one per suite in
+``expectations/suites/marts_*.json``: the majors, the market as a whole, how often each feature was
+missing of late, the eligible alts. A
 critical finding stops the day; a warning is published with it. Keys, types and formulas are not
 checked here: that is the work of the dbt tests.
 """
@@ -20,10 +21,21 @@ import duckdb
 import pandas as pd
 
 from majors_alts_monitor.errors import GateError
+from majors_alts_monitor.features import DAILY, FEATURES
 from pipeline_kit import atomic
 from pipeline_kit.expectations import Finding, Severity, judge, worst
 from pipeline_kit.manifest import readable_json
 from pipeline_kit.paths import suites_dir
+
+_SHARE_MISSING: Final = """
+    (
+        select avg(cast(raw_{name} is null as double)) from marts.fct_features_daily
+        where date between $day - 29 and $day and date >= (
+            select min(date) from marts.fct_features_daily where raw_{name} is not null
+        )
+    ) as raw_{name}
+"""
+"""Of the last 30 days since a feature first had a value: a warm-up is not missing."""
 
 _QUERIES: Final[Mapping[str, str]] = {
     "marts_majors": """
@@ -41,17 +53,49 @@ _QUERIES: Final[Mapping[str, str]] = {
         ),
         usual as (
             select median(count_eligible) as usual_eligible from eligible where date < $day
+        ),
+        -- A supply of last week at today's price is a market cap that today's never touched.
+        supplies as (
+            select asset_id, arg_max(market_cap_usd / close_usd, date) as supply
+            from marts.fct_asset_daily
+            where date between $day - 30 and $day - 7 and market_cap_usd > 0 and close_usd > 0
+            group by asset_id
+        ),
+        sizes as (
+            select
+                asset_id,
+                coalesce(supplies.supply * days.close_usd, days.market_cap_usd) as size_usd
+            from marts.fct_asset_daily as days
+            inner join marts.fct_universe_daily as universe using (asset_id, date)
+            left join supplies using (asset_id)
+            where date = $day and (universe.is_eligible or asset_id = 'BTC')
+        ),
+        shares as (
+            select sum(size_usd) filter (where asset_id = 'BTC') / sum(size_usd) as dominance
+            from sizes
+        ),
+        early as (
+            select count(*) as count_read_early from marts.fct_revisions
+            where
+                date between $day - 30 and $day
+                and read_from < greatest(date, cast(known_at as date) - 1)
         )
         select
             features.*,
+            early.count_read_early,
+            abs(features.raw_btc_dominance - shares.dominance) as dominance_gap,
             coalesce(eligible.count_eligible, 0) as count_eligible,
             coalesce(eligible.count_eligible, 0) / nullif(usual.usual_eligible, 0)
                 as share_eligible_of_usual
         from marts.fct_features_daily as features
         left join eligible on features.date = eligible.date
         cross join usual
+        cross join shares
+        cross join early
         where features.date = $day
     """,
+    "marts_features": "select"
+    + ",".join(_SHARE_MISSING.format(name=f.name) for f in FEATURES if f.model == DAILY),
     "marts_assets": """
         select
             days.asset_id,

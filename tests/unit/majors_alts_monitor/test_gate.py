@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from majors_alts_monitor.errors import GateError
+from majors_alts_monitor.features import FEATURES
 from majors_alts_monitor.gate import judge_marts
 from pipeline_kit.expectations import Severity
 from pipeline_kit.paths import suites_dir
@@ -26,9 +27,16 @@ PRIMARY = (
 
 
 def warehouse(tmp_path, *changes: str) -> Path:
-    """Return a warehouse of 31 days: BTC, ETH and ten eligible alts, changed by SQL."""
+    """Return a warehouse of 31 days: BTC, ETH and ten eligible alts, changed by SQL.
+
+    All market caps are the same, so BTC has one eleventh of those that count.
+    """
     built = tmp_path / "built.duckdb"
-    features = ", ".join(f"5e-1 as z_{name}" for name in PRIMARY)
+    known = {"alt_breadth_pct_up": "55e0", "btc_dominance": "1e0 / 11"}
+    features = ", ".join(
+        [f"5e-1 as z_{name}" for name in PRIMARY]
+        + [f"{known.get(f.name, '1e-2')} as raw_{f.name}" for f in FEATURES]
+    )
     with duckdb.connect(str(built)) as con:
         con.execute("create schema marts")
         con.execute(
@@ -48,8 +56,12 @@ def warehouse(tmp_path, *changes: str) -> Path:
         )
         con.execute(
             "create table marts.fct_features_daily as select distinct date,"  # noqa: S608
-            f" 6e-1 as raw_btc_dominance, 55e0 as raw_alt_breadth_pct_up, {features}"
-            " from marts.fct_asset_daily"
+            f" {features}, true as has_funding, true as valid, 5e-1 as share_assumed,"
+            " 1e0 as funding_oi_coverage from marts.fct_asset_daily"
+        )
+        con.execute(
+            "create table marts.fct_revisions as select date '2024-02-28' as date,"
+            " timestamp '2024-03-01 04:00' as known_at, date '2024-02-29' as read_from"
         )
         for change in changes:
             con.execute(change)
@@ -82,6 +94,22 @@ STOPS = {
     "dominance": (
         "update marts.fct_features_daily set raw_btc_dominance = 60",
         "dominance is not a share",
+    ),
+    "dominance of other market caps": (
+        "update marts.fct_features_daily set raw_btc_dominance = 0.2 where date = '2024-03-01'",
+        "dominance is not that of price times supply",
+    ),
+    "a revision before its time": (
+        "update marts.fct_revisions set read_from = date '2024-02-28'",
+        "a revision is read by rows from before it was known",
+    ),
+    "more assumed than all": (
+        "update marts.fct_features_daily set share_assumed = 1.5 where date = '2024-03-01'",
+        "the share of assumed knowledge is not a share",
+    ),
+    "a day that does not say what it has": (
+        "update marts.fct_features_daily set has_funding = null where date = '2024-03-01'",
+        "the day does not say whether it has funding",
     ),
     "half the universe": (
         "update marts.fct_universe_daily set is_eligible = false where date = '2024-03-01'"
@@ -123,6 +151,8 @@ def test_an_odd_day_passes_with_warnings(tmp_path):
         " and asset_id = 'A3'",
         "update marts.fct_universe_daily set is_eligible = false where date = '2024-03-01'"
         " and asset_id >= 'A7'",
+        # BTC and seven alts are left.
+        "update marts.fct_features_daily set raw_btc_dominance = 1e0 / 8",
     )
 
     report = judge_marts(built, DAY, tmp_path / "gate2.json")
@@ -133,6 +163,37 @@ def test_an_odd_day_passes_with_warnings(tmp_path):
         "z_funding_skew is missing",
         "an eligible alt moved more than fivefold",
     ]
+
+
+def test_a_market_cap_in_another_unit_moves_dominance_away_from_price_times_supply(tmp_path):
+    # ALTs of 1e10 each but one of 1e11: BTC has 1/20 by the day's caps, 1/11 by price and supply.
+    built = warehouse(
+        tmp_path,
+        "update marts.fct_asset_daily set market_cap_usd = 1e11 where date = '2024-03-01'"
+        " and asset_id = 'A3'",
+        "update marts.fct_features_daily set raw_btc_dominance = 0.05 where date = '2024-03-01'",
+    )
+
+    report = judge_marts(built, DAY, tmp_path / "gate2.json")
+
+    (line,) = report.warnings
+    assert line.startswith("dominance is off that of price times last week's supply ([0.0409")
+
+
+def test_a_feature_that_comes_and_goes_is_named_and_a_young_one_is_not(tmp_path):
+    # Missing on 8 of the last 30 days; the other has existed for three days and on all of them.
+    built = warehouse(
+        tmp_path,
+        "update marts.fct_features_daily set raw_momentum_alt_3d = null"
+        " where date between '2024-02-10' and '2024-02-17'",
+        "update marts.fct_features_daily set raw_funding_heating = null where date < '2024-02-28'",
+    )
+
+    report = judge_marts(built, DAY, tmp_path / "gate2.json")
+
+    assert report.warnings == (
+        f"raw_momentum_alt_3d was missing on more than a fifth of the last 30 days ([{8 / 30}])",
+    )
 
 
 def test_the_history_of_other_days_does_not_matter(tmp_path):
