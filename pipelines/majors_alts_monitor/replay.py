@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import pandas as pd
 
 from majors_alts_monitor.config import MonitorConfig, build_config, effective_values
 from majors_alts_monitor.daily import day_config, day_folder
 from majors_alts_monitor.data_io import (
+    Lake,
     open_lake,
     open_warehouse,
     read_features,
+    read_instruments,
     read_market,
     warehouse_file,
 )
@@ -35,10 +38,12 @@ from majors_alts_monitor.strategy import run_strategy
 from pipeline_kit import paths
 from pipeline_kit.calendar import parse_day, parse_instant
 from pipeline_kit.cli import Parser, run_command
+from pipeline_kit.contract import TABLES
 
 MAX_ROWS: Final = 20
 """Arrivals named one by one; the rest is counted."""
 _NOT_DECIDED: Final = frozenset({"run_id", "known_at"})
+_NAMED_BY_LISTINGS: Final = frozenset({"orders", "rounding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Replayed:
     """Fields that today's knowledge gives otherwise."""
     arrivals: tuple[str, ...]
     """Lake rows that the day's row reads now and the recorded run did not have."""
+    dimensions: tuple[str, ...]
+    """Tables without days, such as listings, that are not what they were."""
     config_keys: tuple[str, ...]
     """Keys of the configuration that have changed since."""
     is_code_changed: bool
@@ -60,6 +67,7 @@ class Replayed:
     def causes(self) -> tuple[str, ...]:
         """What may explain a difference, most specific first."""
         named = [f"data: {len(self.arrivals)} rows since"] if self.arrivals else []
+        named += [f"data: another {', '.join(self.dimensions)}"] if self.dimensions else []
         named += [f"config: {', '.join(self.config_keys)}"] if self.config_keys else []
         named += ["code: another version"] if self.is_code_changed else []
         return tuple(named)
@@ -109,20 +117,26 @@ def replay_day(asof: date, *, run_dir: Path | None = None, lake: Path | None = N
     lake = lake or paths.lake_dir()
     recorded_config = build_config(run.manifest["config"], "manifest.json")
     recorded = recorded_warehouse(run.manifest, recorded_config, lake)
-    config = day_config()
-    current = open_warehouse(open_lake(lake), config, None)
-    published = run.signal
+    config, today = day_config(), open_lake(lake)
+    current, contracts = open_warehouse(today, config, None), read_instruments(today)
+    dimensions = _changed_dimensions(run.manifest, today)
+    # Contracts named by another list say nothing about the decision.
+    unnamed = _NAMED_BY_LISTINGS if "dim_instrument" in dimensions else frozenset()
+    again = decision_document(recorded, asof, recorded_config, contracts)
     return Replayed(
         asof=asof,
-        broken=_differing(published, decision_document(recorded, asof, recorded_config)),
-        changed=_differing(published, decision_document(current, asof, config)),
+        broken=_differing(run.signal, again, _NOT_DECIDED | unnamed),
+        changed=_differing(run.signal, decision_document(current, asof, config, contracts)),
         arrivals=arrivals(recorded, current, asof),
+        dimensions=dimensions,
         config_keys=_changed_keys(run.manifest["config"], effective_values(config)),
         is_code_changed=run.manifest["code_version"] != code_version(),
     )
 
 
-def decision_document(built: Path, asof: date, config: MonitorConfig) -> dict[str, Any]:
+def decision_document(
+    built: Path, asof: date, config: MonitorConfig, instruments: pd.DataFrame | None
+) -> dict[str, Any]:
     """Return ``signals_today.json`` of a warehouse, without run id and knowledge time."""
     strategy = run_strategy(read_market(built, asof), read_features(built), config)
     document = describe(
@@ -132,6 +146,7 @@ def decision_document(built: Path, asof: date, config: MonitorConfig) -> dict[st
         strategy.books,
         strategy.walk,
         config,
+        instruments,
     )
     said: dict[str, Any] = plain(document)
     return said
@@ -172,7 +187,8 @@ def text(replayed: Replayed) -> str:
 
     Examples
     --------
-    >>> print(text(Replayed(date(2024, 1, 1), (), ("score",), ("fact_price SOL ...",), (), False)))
+    >>> rows = ("fact_price SOL ...",)
+    >>> print(text(Replayed(date(2024, 1, 1), (), ("score",), rows, (), (), False)))
     2024-01-01 from recorded inputs: bit-equal
     2024-01-01 from today's knowledge: score differ
       data: 1 rows since
@@ -211,8 +227,18 @@ def _rebuilt(
     )
 
 
-def _differing(published: Mapping[str, Any], again: Mapping[str, Any]) -> tuple[str, ...]:
-    names = sorted((published.keys() | again.keys()) - _NOT_DECIDED)
+def _changed_dimensions(manifest: Mapping[str, Any], lake: Lake) -> tuple[str, ...]:
+    recorded, now = manifest["inputs"], lake.facts.content_sha256
+    names = [name for name in recorded.keys() | now.keys() if not TABLES[name].is_fact]
+    return tuple(sorted(n for n in names if recorded.get(n, {}).get("sha256") != now.get(n)))
+
+
+def _differing(
+    published: Mapping[str, Any],
+    again: Mapping[str, Any],
+    left_out: frozenset[str] = _NOT_DECIDED,
+) -> tuple[str, ...]:
+    names = sorted((published.keys() | again.keys()) - left_out)
     return tuple(name for name in names if published.get(name) != again.get(name))
 
 

@@ -190,9 +190,13 @@ class Replay:
             create_lake_views(views, tables)
             self.connection.execute(f"attach '{views}' as sealed (read_only)")
             for table in TABLES.values():
+                # A file's own types differ: a column without any value has none.
+                columns = ", ".join(
+                    f"cast({c.name} as {c.kind}) as {c.name}" for c in table.columns
+                )
                 self.connection.execute(
-                    f"create table origin.main.{table.name} as "  # noqa: S608 (of the contract)
-                    f"select * from sealed.lake.{table.name} order by hash({', '.join(table.key)})"
+                    f"create table origin.main.{table.name} as select {columns} "  # noqa: S608
+                    f"from sealed.lake.{table.name} order by hash({', '.join(table.key)})"
                 )
             self.connection.execute(
                 f"create table origin.main.{TABLE_LIST} as select * from sealed.lake.{TABLE_LIST}"  # noqa: S608

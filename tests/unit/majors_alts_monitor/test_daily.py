@@ -33,7 +33,7 @@ def yesterday(home):
 
 
 def answer(monkeypatch, **fields):
-    nothing = {"broken": (), "changed": (), "arrivals": (), "config_keys": ()}
+    nothing = dict.fromkeys(("broken", "changed", "arrivals", "dimensions", "config_keys"), ())
     found = Replayed(BEFORE, **nothing | fields, is_code_changed=False)
     monkeypatch.setattr(replay, "replay_day", lambda _day: found)
 
