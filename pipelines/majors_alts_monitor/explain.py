@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,18 @@ from pipeline_kit.calendar import parse_day
 from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.manifest import sha256_file
 
+_ENDPOINTS: Final = {
+    "fact_price": ("klines", "price", "market"),
+    "fact_marketcap": ("market",),
+    "fact_volume": ("market",),
+    "fact_funding": ("funding",),
+    "fact_funding_settlement": ("funding",),
+    "fact_open_interest": ("open-interest", "openinterest", "metrics"),
+    "fact_perp_volume": ("klines", "price", "volume"),
+}
+"""Words in the addresses, in small letters, that can have answered for a fact."""
+_PERPETUAL: Final = re.compile(r"([A-Z0-9._-]+?)-?(USDT|USDC|USD)([_-].*)?")
+_MULTIPLIER: Final = re.compile(r"^(1M|1000+)(?=[A-Z])")
 MAX_FILES: Final = 3
 """Files of a table named one by one; the rest is counted."""
 
@@ -84,23 +97,67 @@ def _files(tables: Sequence[Path]) -> list[str]:
 def answers(bronze: Path, asset: str, fact: Fact) -> list[str]:
     """Return the vendor answers a lake row can come from: its vendor's, about it, fetched by then.
 
-    The newest fetch that is not later than the row's knowledge; endpoint, time and SHA-256.
+    Endpoint, time and SHA-256 of the newest fetch that is not later than the row's knowledge; for
+    history whose knowledge is assumed, of the first fetch after it.
     """
     vendor, known_at = str(fact["source"] or "").split("_")[0], fact["known_from"]
     if not vendor:
         return []
-    found = []
-    for file in sorted((bronze / vendor / str(known_at.date())).glob("*.jsonl.gz")):
-        found += [record for record in _records(file) if _is_about(record, asset)]
-    in_time = [r for r in found if r["fetched_at"][:19] <= f"{known_at:%Y-%m-%dT%H:%M:%S}"]
-    newest: dict[str, dict[str, Any]] = {}
-    for record in sorted(in_time, key=lambda r: str(r["fetched_at"])):
+    is_assumed = fact.get("known_basis") == "assumed"
+    # What Binance keeps as files lies beside what it answers.
+    vendors = ("binance", "archive") if vendor == "binance" else (vendor,)
+    sources = [bronze / name for name in vendors]
+    days = sorted({day.name for source in sources for day in source.glob("*")})
+    folders = [day for day in days if day > str(known_at.date())] if is_assumed else []
+    endpoints = _ENDPOINTS.get(fact.get("fact", ""), ("",))
+    for day in [str(known_at.date()), *folders]:
+        records = [r for source in sources for r in _about(source / day, asset, endpoints)]
+        if not is_assumed:
+            limit = f"{known_at:%Y-%m-%dT%H:%M:%S}"
+            records = [record for record in records if record["fetched_at"][:19] <= limit]
+        if records:
+            return _told(records)
+    return []
+
+
+def _told(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    newest: dict[str, Mapping[str, Any]] = {}
+    for record in sorted(records, key=lambda r: str(r["fetched_at"])):
         newest[f"{record['path']} {sorted(record['params'].items())}"] = record
     return [
         f"answer: {r['vendor']} {r['path']} {r['params']}, fetched {r['fetched_at']}, "
         f"sha256 {r['sha256']}"
         for _, r in sorted(newest.items())
     ]
+
+
+def _about(folder: Path, asset: str, endpoints: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the good answers of a day's folder that name the asset, from one of the endpoints."""
+    records = [
+        record
+        for file in sorted(folder.glob("*.jsonl.gz"))
+        for record in _records(file)
+        if record["status"] == 200
+    ]
+    names = {asset, *_coin_ids(records, asset)}
+    return [
+        record
+        for record in records
+        if any(part in record["path"].lower() for part in endpoints) and _is_named(record, names)
+    ]
+
+
+def _coin_ids(records: Sequence[Mapping[str, Any]], asset: str) -> set[str]:
+    """Return the ids, in capitals, of the coins that a list among the answers calls ``asset``."""
+    ids: set[str] = set()
+    for record in records:
+        if record["path"].endswith("/coins/markets"):
+            try:
+                coins = json.loads(record["body"])
+                ids |= {str(c["id"]).upper() for c in coins if str(c["symbol"]).upper() == asset}
+            except (ValueError, TypeError, KeyError):  # kept as it came, whatever it is
+                continue
+    return ids
 
 
 def _records(file: Path) -> Iterator[dict[str, Any]]:
@@ -113,12 +170,21 @@ def _records(file: Path) -> Iterator[dict[str, Any]]:
         return
 
 
-def _is_about(record: dict[str, Any], asset: str) -> bool:
-    """Return whether a request names the asset, or asks for all of them."""
-    words = [str(value).upper() for value in record["params"].values()]
-    words += record["path"].upper().split("/")
-    is_named = any(word.startswith(asset) for word in words)
-    return record["status"] == 200 and is_named
+def _is_named(record: Mapping[str, Any], names: Collection[str]) -> bool:
+    """Return whether a request names one of ``names``, alone, in a list, or as a perpetual.
+
+    Examples
+    --------
+    >>> request = {"path": "/fapi/v1/klines", "params": {"symbol": "1000PEPEUSDT"}}
+    >>> _is_named(request, {"PEPE"}), _is_named(request, {"PEP"})
+    (True, False)
+    """
+    words = [word for value in record["params"].values() for word in str(value).split(",")]
+    words += record["path"].split("/")
+    perpetuals = [_PERPETUAL.fullmatch(word.upper()) for word in words]
+    bases = {match[1] for match in perpetuals if match} | {word.upper() for word in words}
+    bases |= {_MULTIPLIER.sub("", base) for base in bases}
+    return not bases.isdisjoint(names)
 
 
 if __name__ == "__main__":

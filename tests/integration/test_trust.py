@@ -37,6 +37,7 @@ SETTINGS = [
     "universe.min_volume_usd=0",
     "universe.alt_selection.enabled=false",
     "universe.min_names=3",
+    "universe.min_listing_days=1",
 ]
 
 
@@ -52,7 +53,9 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def request_a(home):
-    lake = make_lake(home / "lake", seed=5, n_assets=8, n_days=172, start=date(2024, 1, 1))
+    lake = make_lake(
+        home / "lake", seed=5, n_assets=8, n_days=172, start=date(2024, 1, 1), instruments=True
+    )
     return Request(
         command="run",
         start=date(2024, 4, 10),
@@ -98,6 +101,25 @@ def test_the_run_leaves_its_state_and_the_next_day_gives_the_same_decision(
     assert replayed.changed == ()
     assert replayed.causes == ()
     assert "bit-equal" in text(replayed)
+    assert {order["contract"] for order in run_a.signal["orders"]} > {"BTC", "ETH"}
+
+
+def test_a_contract_under_another_name_is_a_cause_and_no_broken_decision(
+    run_a, request_a, home, monkeypatch
+):
+    monkeypatch.setattr(replay_module, "day_config", lambda: request_a.config)
+    lake = home / "renamed"
+    shutil.copytree(request_a.lake, lake)
+    perps = pd.read_parquet(lake / "dim_instrument.parquet")
+    perps.assign(base_symbol="1000" + perps["base_symbol"]).to_parquet(
+        lake / "dim_instrument.parquet"
+    )
+
+    replayed = replay_day(END, run_dir=request_a.out, lake=lake)
+
+    assert replayed.broken == ()
+    assert replayed.changed == ("orders",)
+    assert replayed.causes == ("data: another dim_instrument",)
 
 
 def test_days_lived_through_the_step_of_the_dag_are_days_of_the_backtest(
@@ -111,7 +133,9 @@ def test_days_lived_through_the_step_of_the_dag_are_days_of_the_backtest(
         ours.mkdir(parents=True, exist_ok=True)
         for file in request_a.lake.glob("*.parquet"):
             rows = pd.read_parquet(file)
-            rows[pd.to_datetime(rows["date"]).dt.date <= day].to_parquet(ours / file.name)
+            if "date" in rows:
+                rows = rows[pd.to_datetime(rows["date"]).dt.date <= day]
+            rows.to_parquet(ours / file.name)
 
         lived = read_run(run_day(str(day)))
 
@@ -354,6 +378,42 @@ def test_the_answers_behind_a_row_are_its_vendors_about_the_asset_and_in_time(tm
     assert len(found) == 1
     assert "2024-06-21T00:50:00" in found[0]
     assert "sha256 ab" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("fact", "asset", "basis", "path", "params"),
+    [
+        ("fact_marketcap", "BTC", "observed", "/coins/bitcoin/market_chart/range", {}),
+        ("fact_price", "PEPE", "observed", "/fapi/v1/klines", {"symbol": "1000PEPEUSDT"}),
+        ("fact_funding", "BTC", "assumed", "/fapi/v1/fundingRate", {"symbol": "BTCUSDT"}),
+    ],
+)
+def test_the_answers_name_the_asset_as_their_vendor_does(
+    tmp_path, fact, asset, basis, path, params
+):
+    """By CoinGecko's id, by a multiplied contract, and as history fetched long after."""
+    vendor = "coingecko" if path.startswith("/coins") else "binance"
+    folder = tmp_path / vendor / ("2024-06-21" if basis == "observed" else "2024-09-09")
+    folder.mkdir(parents=True)
+    kept = {"vendor": vendor, "status": 200, "sha256": "ab", "body": "", "params": {}}
+    kept["fetched_at"] = f"{folder.name}T00:50:00+00:00"
+    coins = json.dumps([{"id": "bitcoin", "symbol": "btc"}])
+    records = [
+        {**kept, "path": "/coins/markets", "body": coins, "sha256": "no"},
+        {**kept, "path": "/coins/markets", "body": "<html>", "sha256": "no"},
+        {**kept, "path": path, "params": params},
+        {**kept, "path": "/fapi/v1/klines", "params": {"symbol": "BTCDOMUSDT"}, "sha256": "no"},
+        {**kept, "path": "/fapi/v1/openInterest", "params": {"symbol": "BTCUSDT"}, "sha256": "no"},
+    ]
+    with gzip.open(folder / "run-0.jsonl.gz", "wt") as f:
+        f.writelines(json.dumps(record) + "\n" for record in records)
+    known_at = datetime(2024, 6, 21, 0, 50, tzinfo=UTC)
+    row = {"fact": fact, "source": vendor, "known_from": known_at, "known_basis": basis}
+
+    (found,) = answers(tmp_path, asset, row)
+
+    assert path in found
+    assert "sha256 ab" in found
 
 
 def test_a_leak_becomes_one_line_that_names_where(request_a, monkeypatch):
