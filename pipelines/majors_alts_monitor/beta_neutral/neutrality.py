@@ -105,7 +105,8 @@ def rolling_betas(
     majors : DataFrame of shape (n_days, 2)
         Simple daily returns of BTC and ETH on the same days.
     window, step : int
-        Days a window has, and days between two windows; the last window ends on the last day.
+        Days a window has, and days between two windows. The first begins on the first day, so
+        that further days add windows and change none.
 
     Returns
     -------
@@ -114,9 +115,8 @@ def rolling_betas(
         same of eth. NaN where BTC and ETH cannot be told apart. Empty with fewer days than one
         window.
     """
-    first = (len(returns) - window) % step if len(returns) >= window else 0
     names = [f"beta_{major.lower()}{bound}" for major in MAJORS for bound in ("", "_low", "_high")]
-    rows, ends = [], range(first + window, len(returns) + 1, step)
+    rows, ends = [], range(window, len(returns) + 1, step)
     y = np.asarray(returns, dtype=np.float64)
     x = np.asarray(majors[list(MAJORS)], dtype=np.float64)
     for end in ends:
