@@ -141,8 +141,12 @@ def _price_outliers(con: duckdb.DuckDBPyConnection, staged: list[str]) -> list[p
 
 
 def _funding_disagreements(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Return settled rates that another vendor states differently."""
-    bound = load_contracts().agreement.funding
+    """Return settled rates that another vendor states differently.
+
+    A vendor's newest closed bar may still be revised, and would block BTC about twice a month;
+    within that time only another unit counts. The next fetch compares again, and warns.
+    """
+    bounds = load_contracts().agreement
     query = f"""
         with others as (
             select asset_id, settled_at, funding_rate, source from marked_fact_funding_settlement
@@ -152,9 +156,15 @@ def _funding_disagreements(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         )
         select distinct m.row_id from marked_fact_funding_settlement as m
         join others as o using (asset_id, settled_at)
-        where {_FRESH} and o.source <> m.source and abs(o.funding_rate - m.funding_rate) > {bound}
+        where {_FRESH} and o.source <> m.source
+            and abs(o.funding_rate - m.funding_rate) > {bounds.funding}
+            and (
+                m.settled_at <= m.fetched_at - to_hours({bounds.funding_settled_hours})
+                or greatest(abs(o.funding_rate), abs(m.funding_rate))
+                    > {bounds.unit_factor} * least(abs(o.funding_rate), abs(m.funding_rate))
+            )
     """  # noqa: S608
-    reason = f"settled rates of two vendors differ by more than {bound:g}"
+    reason = f"settled rates of two vendors differ by more than {bounds.funding:g}"
     return _held(con, "fact_funding_settlement", reason, query)
 
 

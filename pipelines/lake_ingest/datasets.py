@@ -108,6 +108,7 @@ class Agreement(_Frozen):
 
     price: float = Field(gt=0)
     funding: float = Field(gt=0)
+    funding_settled_hours: int = Field(ge=0)
     unit_factor: float = Field(gt=1)
     unit_min_values: int = Field(ge=1)
     level_days: int = Field(ge=1)

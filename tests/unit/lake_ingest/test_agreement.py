@@ -146,6 +146,26 @@ def test_settled_rates_of_two_vendors_must_agree(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("hours", "stated", "is_held"),
+    [
+        (24, 1.03e-4, True),
+        (23, 1.03e-4, False),  # the bar is still revised
+        (23, 1e-2, True),  # percent for decimal
+        (23, -1.9e-3, False),
+        (23, -2.1e-3, True),
+    ],
+)
+def test_a_fresh_bar_of_another_vendor_holds_a_rate_only_by_its_unit(
+    tmp_path, hours, stated, is_held
+):
+    rate = settlements([1e-4], asset="BTC")
+    rate["fetched_at"] = rate["settled_at"] + pd.Timedelta(hours=hours)
+    stated_by_another = check("fact_funding_settlement", stated, at="2024-01-01 08:00")
+
+    assert bool(held(tmp_path, {"fact_funding_settlement": rate}, stated_by_another)) is is_held
+
+
 def test_stored_rates_that_another_vendor_contradicts_raise_an_alarm(tmp_path):
     stored = {"fact_funding_settlement": settlements([1e-4, 2e-4], asset="BTC")}
     checks = check("fact_funding_settlement", 1e-2, at="2024-01-01 08:00")
