@@ -30,6 +30,14 @@ def test_every_component_of_airflow_three_is_there(services):
     assert services["worker"]["deploy"]["replicas"] == 2
 
 
+def test_a_limit_of_processes_is_said_the_same_twice(services):
+    # Compose refuses a file in which the two ways to say it differ.
+    for service in services.values():
+        limits = service.get("deploy", {}).get("resources", {}).get("limits")
+        if limits and "pids_limit" in service:
+            assert limits["pids"] == service["pids_limit"]
+
+
 def test_every_secret_is_required_and_none_has_a_default():
     text = COMPOSE.read_text("utf-8")
     secret = {name for name in USED.findall(text) if re.search(r"PASSWORD|SECRET|FERNET|S3_", name)}
