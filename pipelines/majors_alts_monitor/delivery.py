@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from majors_alts_monitor.daily import bucket_key, day_folder, headline
+from majors_alts_monitor.daily import bucket_key, day_folder
 from majors_alts_monitor.outputs import read_manifest
 from majors_alts_monitor.report.bucket_index import write_index
 from pipeline_kit.bucket import Bucket
@@ -64,7 +64,7 @@ def _message(mail: Path, run_id: str, day: date) -> Message:
     return Message(
         message_id=f"{run_id}.{day}",
         day=day,
-        subject=headline(str(day)),
+        subject=(mail / "subject.txt").read_text("utf-8").strip(),
         text=(mail / "email.txt").read_text("utf-8"),
         html=(mail / "email.html").read_text("utf-8"),
         images={p.name: p.read_bytes() for p in sorted((mail / "charts").glob("*.png"))},

@@ -172,6 +172,7 @@ OUT_OF_WINDOW = """
     [...document.querySelectorAll("body *")]
       .filter((e) => !e.closest(".scroll, .skip, .js-plotly-plot, script"))
       .filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+      .filter((e) => !e.matches("nav *, .source *"))  // on a phone these scroll, or end in dots
       .map((e) => e.outerHTML.slice(0, 80))
 """
 # Legends against the names on the axes, and the letters of neighbouring names.
