@@ -2,7 +2,7 @@
 
 Flow: ``A as recorded -> A with today's code -> on B's data -> with B's config -> over B's range ->
 B as recorded``. Each step changes one thing, so the parts add up to the whole change in Sharpe and
-in the last day's book. ``--data-lake-a`` and ``--data-lake-b`` name the lakes; default: ours.
+in the last day's book. ``--data-lake-a`` and ``--data-lake-b`` name lakes; default: as recorded.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from majors_alts_monitor.data_io import remembered_lake
 from majors_alts_monitor.metrics import sharpe
 from majors_alts_monitor.outputs import RunTables, plain, read_run
 from majors_alts_monitor.reproduce import request_from
 from majors_alts_monitor.results import report
 from majors_alts_monitor.run import Request, prepare, signal_document
-from pipeline_kit import atomic, paths
+from pipeline_kit import atomic
 from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.manifest import readable_json
 
@@ -58,13 +59,14 @@ def main(argv: Sequence[str]) -> None:
     parser = Parser(prog="python -m majors_alts_monitor.compare_runs", description=__doc__)
     parser.add_argument("a", type=Path, metavar="A", help="a run folder")
     parser.add_argument("b", type=Path, metavar="B", help="another run folder")
-    parser.add_argument("--data-lake-a", type=Path, help="the lake of A; default: ours")
-    parser.add_argument("--data-lake-b", type=Path, help="the lake of B; default: that of A")
+    parser.add_argument("--data-lake-a", type=Path, help="the lake of A; default: as recorded")
+    parser.add_argument("--data-lake-b", type=Path, help="the lake of B; default: as recorded")
     parser.add_argument("--json", type=Path, help="also write the table to this file")
     flags = parser.parse_args(argv)
-    lake_a = flags.data_lake_a or paths.lake_dir()
     a, b = read_run(flags.a), read_run(flags.b)
-    effects = compare(a, b, lake_a, flags.data_lake_b or lake_a)
+    lake_a = flags.data_lake_a or remembered_lake(str(a.manifest["run_id"]))
+    lake_b = flags.data_lake_b or remembered_lake(str(b.manifest["run_id"]))
+    effects = compare(a, b, lake_a, lake_b)
     sys.stdout.write(table(recorded(a), recorded(b), effects))
     document = readable_json(plain({"effects": [asdict(e) for e in effects]}))
     if flags.json:

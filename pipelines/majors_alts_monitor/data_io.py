@@ -24,7 +24,7 @@ from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.errors import RangeError, TableContractError
 from majors_alts_monitor.features import DAILY, OWN_MODELS, check_features
 from majors_alts_monitor.types import MAJORS, Bools, CloseVersions, Floats, Market
-from pipeline_kit import paths, warehouse
+from pipeline_kit import atomic, paths, warehouse
 from pipeline_kit.lake import LakeFacts, check_tables, find_tables, read_manifest
 from pipeline_kit.manifest import canonical_json, sha256_file, sha256_text, sha256_tree
 
@@ -73,6 +73,22 @@ def open_lake(folder: Path) -> Lake:
         facts=check_tables(tables),
         is_synthetic=bool(sealed.get("is_synthetic")),
     )
+
+
+def remember_lake(run_id: str, folder: Path) -> None:
+    """Keep where the lake of a run is: its manifest must not depend on a place."""
+    atomic.write_text(_lake_note(run_id), f"{folder.resolve()}\n")
+
+
+def remembered_lake(run_id: str) -> Path:
+    """Return the lake that a run read, if it is still there, else ours."""
+    note = _lake_note(run_id)
+    folder = Path(note.read_text("utf-8").strip()) if note.is_file() else paths.lake_dir()
+    return folder if folder.is_dir() else paths.lake_dir()
+
+
+def _lake_note(run_id: str) -> Path:
+    return paths.data_dir() / "cache" / "lakes" / f"{run_id}.txt"
 
 
 def check_range(lake: Lake, start: date, end: date) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from majors_alts_monitor import outputs
 from majors_alts_monitor.config import build_config
-from majors_alts_monitor.data_io import open_lake
+from majors_alts_monitor.data_io import open_lake, remembered_lake
 from majors_alts_monitor.errors import ReproductionError
 from majors_alts_monitor.run import Request, code_version, run_backtest
 from majors_alts_monitor.signals import write_signal
@@ -30,17 +30,20 @@ def main(argv: Sequence[str]) -> None:
     """Run the command line."""
     parser = Parser(prog="python -m majors_alts_monitor.reproduce", description=__doc__)
     parser.add_argument("run_dir", type=Path, help="a run folder")
-    parser.add_argument("--data-lake", type=Path, help="the lake it was run on; default: ours")
+    parser.add_argument(
+        "--data-lake", type=Path, help="the lake it was run on; default: as recorded"
+    )
     flags = parser.parse_args(argv)
-    verdicts = reproduce(flags.run_dir, flags.data_lake or paths.lake_dir())
+    manifest = outputs.read_manifest(flags.run_dir)
+    lake = flags.data_lake or remembered_lake(str(manifest["run_id"]))
+    verdicts = reproduce(flags.run_dir, lake)
     for name, is_identical in sorted(verdicts.items()):
         sys.stdout.write(f"{'identical' if is_identical else 'DIFFERENT'}  {name}\n")
     different = sorted(name for name, is_identical in verdicts.items() if not is_identical)
     if different:
-        manifest = outputs.read_manifest(flags.run_dir)
         raise ReproductionError(
             f"{flags.run_dir}: {len(different)} of {len(verdicts)} files differ, first "
-            f"{different[0]}; {cause(manifest, flags.data_lake or paths.lake_dir())}"
+            f"{different[0]}; {cause(manifest, lake)}"
         )
 
 

@@ -30,6 +30,7 @@ from majors_alts_monitor.data_io import (
     read_instruments,
     read_market,
     read_universe,
+    remember_lake,
 )
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.explanation import PAGE, run_page
@@ -165,6 +166,7 @@ def run_backtest(request: Request, *, is_counted: bool = True) -> Path:
     _say(gap_sentence(run) or "vintage gap: none, this run reads today's history itself")
     folder = request.out or Path(request.config.outputs.reports_dir) / prepared.run_id
     outputs.write_run(folder, run)
+    remember_lake(prepared.run_id, request.lake)
     return folder
 
 

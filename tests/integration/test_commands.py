@@ -152,8 +152,8 @@ def test_a_later_start_changes_no_weight(home, lake, finished):
     pd.testing.assert_frame_equal(tail, late)
 
 
-def test_reproduce_finds_every_file_identical(home, lake, finished):
-    done = call(home, "reproduce", finished, "--data-lake", lake)
+def test_reproduce_finds_every_file_identical(home, finished):
+    done = call(home, "reproduce", finished)  # which lake it was is remembered
 
     assert done.returncode == 0, done.stderr
     assert "DIFFERENT" not in done.stdout
