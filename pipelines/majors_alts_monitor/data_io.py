@@ -3,7 +3,8 @@
 Flow: ``lake folder -> open_lake -> open_warehouse -> read_market, read_features, read_universe``.
 The lake is opened read-only. A warehouse is named by the content it was built from (rows,
 features settings, models, lock), so a second run on the same inputs reads the same file and two
-runs never write to one. No arithmetic happens here.
+runs never write to one. No arithmetic happens here; beside warehouses only the place of a run's
+lake is written.
 """
 
 from __future__ import annotations

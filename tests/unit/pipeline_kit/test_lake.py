@@ -15,7 +15,6 @@ from pipeline_kit.lake import check_tables, connect, find_tables, select_sql
 from pipeline_kit.manifest import readable_json, sha256_file
 
 DAYS = pd.date_range("2024-01-01", periods=4)
-REAL_LAKE = Path(__file__).parents[3].parent / "shared" / "data" / "real_lake"
 
 
 def daily(value: str, *, assets: tuple[str, ...] = ("BTC", "ETH", "SOL")) -> pd.DataFrame:
@@ -358,9 +357,8 @@ def test_a_manifest_cannot_point_outside_its_lake(tmp_path, frames):
 
 
 @pytest.mark.real_lake
-@pytest.mark.skipif(not REAL_LAKE.is_dir(), reason="the real lake is not here")
-def test_the_real_lake_keeps_the_contract():
-    facts = check_tables(find_tables(REAL_LAKE))
+def test_the_real_lake_keeps_the_contract(real_lake):
+    facts = check_tables(find_tables(real_lake))
 
     assert (facts.first_day, facts.last_day) == (date(2020, 1, 1), date(2024, 12, 31))
     assert facts.row_counts["fact_price"] == 434_539

@@ -121,20 +121,17 @@ def terms_of(r):
     )
 
 
+def market_book(market, rules):
+    assets = ["BTC", "ETH", "SOL", "XRP"][: market["closes"].shape[1]]
+    tape = {name: market[name] for name in ("funding", "adv_usd", "sigma", "is_delisted")}
+    return book_of(returns_of(market["closes"]), assets=assets, terms=terms_of(rules), **tape)
+
+
 @settings(max_examples=150, deadline=None)
 @given(market=markets(), rules=rules)
 def test_book_agrees_with_a_ledger_of_dollars(market, rules):
-    assets = ["BTC", "ETH", "SOL", "XRP"][: market["closes"].shape[1]]
-    tape = Tape.of(
-        assets,
-        returns_of(market["closes"]),
-        funding=market["funding"],
-        adv_usd=market["adv_usd"],
-        sigma=market["sigma"],
-        is_delisted=market["is_delisted"],
-    )
-    book = Book(tape, terms_of(rules), nav=1.0)
-    ledger = DollarLedger(rules, cash=1.0, coins=[0.0] * len(assets))
+    book = market_book(market, rules)
+    ledger = DollarLedger(rules, cash=1.0, coins=[0.0] * market["closes"].shape[1])
 
     for row in range(len(market["closes"])):
         expected = ledger.day(
@@ -147,23 +144,14 @@ def test_book_agrees_with_a_ledger_of_dollars(market, rules):
         book.advance(row, market["targets"][row])
 
         assert book.nav == pytest.approx(expected, rel=1e-9)
-        values = [ledger.value(i) for i in range(len(assets))]
+        values = [ledger.value(i) for i in range(len(ledger.coins))]
         assert book.held * book.nav == pytest.approx(values, rel=1e-9, abs=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
 @given(market=markets(), rules=rules)
 def test_parts_of_every_day_add_up_to_its_result(market, rules):
-    assets = ["BTC", "ETH", "SOL", "XRP"][: market["closes"].shape[1]]
-    tape = Tape.of(
-        assets,
-        returns_of(market["closes"]),
-        funding=market["funding"],
-        adv_usd=market["adv_usd"],
-        sigma=market["sigma"],
-        is_delisted=market["is_delisted"],
-    )
-    book = Book(tape, terms_of(rules), nav=1.0)
+    book = market_book(market, rules)
 
     for row in range(len(market["closes"])):
         before = book.nav
