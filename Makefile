@@ -42,12 +42,20 @@ help: ## list the verbs
 
 setup: $(READY) ## create .venv from the hashed lock
 
+# Verbs started side by side wait for one another here; the inner make looks again whether it is done.
+ifndef ALONE
+$(READY): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import fcntl, subprocess, sys; turn = open("Makefile"); \
+	  fcntl.flock(turn, fcntl.LOCK_EX); sys.exit(subprocess.call(sys.argv[1:]))' \
+	  $(MAKE) --silent ALONE=1 $(READY)
+else
 $(READY): $(LOCK) pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@uv pip install --quiet --compile-bytecode --python $(BIN)/python $(HASHED) 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(HASHED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
+endif
 
 lock: ## resolve requirements/main.in into the hashed lock
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
