@@ -131,9 +131,14 @@ def troubled(troubled_build: Path) -> Marts:
 
 
 def read_marts(path: Path) -> Marts:
-    """Return each mart sorted by its key, which must be unique, with days as dates."""
+    """Return each mart there is, sorted by its key, which must be unique, with days as dates."""
     with duckdb.connect(str(path), read_only=True) as connection:
-        return {mart: sort_by_key(connection.sql(f"from marts.{mart}").df(), mart) for mart in KEYS}
+        there = connection.sql("select table_name from duckdb_tables()").fetchall()
+        return {
+            mart: sort_by_key(connection.sql(f"from marts.{mart}").df(), mart)
+            for mart in KEYS
+            if (mart,) in there
+        }
 
 
 def sort_by_key(frame: pd.DataFrame, mart: str) -> pd.DataFrame:
@@ -221,8 +226,8 @@ def assert_features_equal(built: pd.DataFrame, expected: pd.DataFrame, variables
 def assert_warehouse_equals_reference(
     built: Marts, lake: Mapping[str, pd.DataFrame], variables: Settings
 ) -> None:
-    for mart, reference in REFERENCE.items():
-        expected = sort_by_key(reference(lake, variables), mart)
+    for mart in built:
+        expected = sort_by_key(REFERENCE[mart](lake, variables), mart)
         if mart == "fct_features_daily":
             assert_features_equal(built[mart], expected, variables)
         else:
@@ -337,7 +342,9 @@ def test_today_s_history_follows_from_the_versions_without_another_build(
     variables = replace(SHORT_WINDOWS, vintage="latest")
     with duckdb.connect(str(latest), read_only=True) as connection:
         assert connection.sql("from marts.fct_close_versions").fetchall() == []
-    assert_warehouse_equals_reference(read_marts(latest), read_lake(troubled_lake), variables)
+    marts = read_marts(latest)
+    assert set(marts) == set(REFERENCE) - {"fct_funding_daily"}
+    assert_warehouse_equals_reference(marts, read_lake(troubled_lake), variables)
 
 
 def test_closes_as_known_are_the_own_rows_but_for_the_versions_listed(

@@ -1,12 +1,19 @@
 {%- set staleness_days = var('staleness_days') | int -%}
-{%- set oldest_ages = {
-    'close_usd': 7,
-    'market_cap_usd': staleness_days + 1,
-    'volume_usd': [6, staleness_days] | max,
-    'open_interest_usd': staleness_days,
-} -%}
-{#- A label is followed by this many rows (int_asset_days). -#}
-{%- set days_after = [3, staleness_days] | max -%}
+{%- set oldest_close = 7 -%}
+
+{#- What a late or revised key changes: the fast and the slow path both yield these. -#}
+{%- set measures = [
+    'market_cap_usd',
+    'previous_market_cap_usd',
+    'volume_usd',
+    'volume_level_usd',
+    'volume_median_7d_usd',
+    'is_volume_high_30d',
+    'open_interest_usd',
+] -%}
+{%- for age in range(oldest_close + 1) -%}
+    {%- do measures.append('close_usd_' ~ age) -%}
+{%- endfor -%}
 
 with
 
@@ -48,35 +55,45 @@ rows_to_recompute as (
             date
         from days
     {% else %}
-        {{ rows_touched('prices', oldest_ages.close_usd) }}
+        {{ rows_touched('prices', oldest_close) }}
         union
-        {{ rows_touched('market_caps', oldest_ages.market_cap_usd) }}
+        {{ rows_touched('market_caps', staleness_days + 1) }}
         union
-        {{ rows_touched('volumes', 29) }}
+        {{ rows_touched('volumes', [29, staleness_days] | max) }}
         union
-        {{ rows_touched('open_interests', oldest_ages.open_interest_usd) }}
-        union
-        {{ rows_after_an_outage('days', days_after, oldest_ages.volume_usd) }}
+        {{ rows_touched('open_interests', staleness_days) }}
     {% endif %}
 
 ),
 
-lagged as (
+-- One row per calendar day: rows back are days back.
+unrevised as (
 
     select
         asset_id,
         date,
-        {% for age in range(1, oldest_ages.values() | max + 1) %}
-            lag(date, {{ age }}) over asset_history as date_{{ age }},
+
+        close_usd as close_usd_0,
+        {% for age in range(1, oldest_close + 1) %}
+            lag(close_usd, {{ age }}) over asset_history as close_usd_{{ age }},
         {% endfor %}
-        {% for column, oldest_age in oldest_ages.items() %}
-            {{ lagged(column, oldest_age) }},
-        {% endfor %}
-        -- With a hole in the days, 30 rows are more than 30 days.
-        lag(date, 29) over asset_history = date - 29
-        and count(volume_usd) over last_30_rows = 30 as has_volumes_30d,
-        max(volume_usd) over last_30_rows as volume_max_30d_usd,
+        last_value(close_usd ignore nulls) over earlier_days as earlier_close_usd,
+        last_value(case when close_usd is not null then date end ignore nulls) over earlier_days as earlier_close_date,
+
+        last_value(market_cap_usd ignore nulls) over fresh_days as market_cap_usd,
+        last_value(market_cap_usd ignore nulls) over fresh_days_before as previous_market_cap_usd,
+        volume_usd,
+        last_value(volume_usd ignore nulls) over fresh_days as volume_level_usd,
+        median(volume_usd) over last_7_days as volume_median_7d_usd,
+        case
+            when count(volume_usd) over last_30_days = 30
+                then volume_usd > 0 and volume_usd = max(volume_usd) over last_30_days
+        end as is_volume_high_30d,
+        last_value(open_interest_usd ignore nulls) over fresh_days as open_interest_usd,
         perp_volume_usd,
+
+        funding_rate_8h,
+        funding_rate_1d,
         count_rows,
         count_assumed
 
@@ -84,25 +101,17 @@ lagged as (
 
     window
         asset_history as (partition by asset_id order by date),
-        last_30_rows as (partition by asset_id order by date rows between 29 preceding and current row)
-
-),
-
-unrevised as (
-
-    select
-        asset_id,
-        date,
-        {% for column, oldest_age in oldest_ages.items() %}
-            {{ on_their_days(column, oldest_age) }},
-        {% endfor %}
-        has_volumes_30d,
-        volume_max_30d_usd,
-        perp_volume_usd,
-        count_rows,
-        count_assumed
-
-    from lagged
+        earlier_days as (
+            partition by asset_id order by date rows between unbounded preceding and 1 preceding
+        ),
+        fresh_days as (
+            partition by asset_id order by date rows between {{ staleness_days }} preceding and current row
+        ),
+        fresh_days_before as (
+            partition by asset_id order by date rows between {{ staleness_days + 1 }} preceding and 1 preceding
+        ),
+        last_7_days as (partition by asset_id order by date rows between 6 preceding and current row),
+        last_30_days as (partition by asset_id order by date rows between 29 preceding and current row)
 
 ),
 
@@ -111,7 +120,7 @@ wanted as (
     select
         days.asset_id,
         days.date,
-        cast(unnest(range(30)) as integer) as age
+        cast(unnest(range({{ [30, staleness_days + 2] | max }})) as integer) as age
 
     from days
     semi join rows_to_recompute using (asset_id, date)
@@ -146,29 +155,47 @@ revised as (
     select
         asset_id,
         date,
-        {% for column, oldest_age in oldest_ages.items() %}
-            {{ recomputed(column, oldest_age) }},
+        {% for age in range(oldest_close + 1) %}
+            max(close_usd) filter (where age = {{ age }}) as close_usd_{{ age }},
         {% endfor %}
-        count(volume_usd) = 30 as has_volumes_30d,
-        max(volume_usd) as volume_max_30d_usd
+        {{ newest('market_cap_usd', 0, staleness_days) }} as market_cap_usd,
+        {{ newest('market_cap_usd', 1, staleness_days + 1) }} as previous_market_cap_usd,
+        max(volume_usd) filter (where age = 0) as volume_usd,
+        {{ newest('volume_usd', 0, staleness_days) }} as volume_level_usd,
+        median(volume_usd) filter (where age < 7) as volume_median_7d_usd,
+        case
+            when count(volume_usd) filter (where age < 30) = 30
+                then
+                    max(volume_usd) filter (where age = 0) > 0
+                    and max(volume_usd) filter (where age = 0) = max(volume_usd) filter (where age < 30)
+        end as is_volume_high_30d,
+        {{ newest('open_interest_usd', 0, staleness_days) }} as open_interest_usd
 
     from read_values
     group by asset_id, date
 
 ),
 
-values_by_age as (
+as_known as (
 
-    select unrevised.* from unrevised
-    anti join rows_to_recompute using (asset_id, date)
-    union all by name
     select
-        revised.*,
-        days.perp_volume_usd,
-        days.count_rows,
-        days.count_assumed
-    from revised
-    inner join days using (asset_id, date)
+        unrevised.asset_id,
+        unrevised.date,
+        {% for measure in measures %}
+            case
+                when revised.asset_id is null then unrevised.{{ measure }} else revised.{{ measure }}
+            end as {{ measure }},
+        {% endfor %}
+        unrevised.earlier_close_usd,
+        unrevised.earlier_close_date,
+        unrevised.perp_volume_usd,
+        unrevised.funding_rate_8h,
+        unrevised.funding_rate_1d,
+        unrevised.count_rows,
+        unrevised.count_assumed
+
+    from unrevised
+    left join revised using (asset_id, date)
 
 ),
 
@@ -176,11 +203,11 @@ returns as (
 
     select
         *,
-        {% for age in range(7) %}
+        {% for age in range(oldest_close) %}
             close_usd_{{ age }} / close_usd_{{ age + 1 }} - 1 as return_{{ age }}{% if not loop.last %},{% endif %}
         {% endfor %}
 
-    from values_by_age
+    from as_known
 
 ),
 
@@ -196,24 +223,26 @@ windows as (
         ---------- prices; sums run from the oldest day on, whatever path the values took
         close_usd_0 as close_usd,
         close_usd_1 as previous_close_usd,
+        earlier_close_usd,
+        earlier_close_date,
         return_0 as return_1d,
         close_usd_0 / close_usd_3 - 1 as return_3d,
         (return_2 + return_1 + return_0) / 3 as mean_return_3d,
         (return_6 + return_5 + return_4 + return_3 + return_2 + return_1 + return_0) / 7 as mean_return_7d,
 
         ---------- sizes
-        {{ level('market_cap_usd') }} as market_cap_usd,
-        {{ level('market_cap_usd', first=1) }} as previous_market_cap_usd,
-        volume_usd_0 as volume_usd,
-        {{ level('volume_usd') }} as volume_level_usd,
-        list_median([
-            volume_usd_0, volume_usd_1, volume_usd_2, volume_usd_3, volume_usd_4, volume_usd_5, volume_usd_6
-        ]) as volume_median_7d_usd,
-        case
-            when has_volumes_30d then volume_usd_0 > 0 and volume_usd_0 = volume_max_30d_usd
-        end as is_volume_high_30d,
-        {{ level('open_interest_usd') }} as open_interest_usd,
+        market_cap_usd,
+        previous_market_cap_usd,
+        volume_usd,
+        volume_level_usd,
+        volume_median_7d_usd,
+        is_volume_high_30d,
+        open_interest_usd,
         perp_volume_usd,
+
+        ---------- funding
+        funding_rate_8h,
+        funding_rate_1d,
 
         ---------- knowledge
         count_rows,

@@ -1,21 +1,8 @@
 with
 
-labels as (
+spans as (
 
-    {% for versions in [
-        'int_price_versions',
-        'int_market_cap_versions',
-        'int_volume_versions',
-        'int_open_interest_versions',
-        'int_perp_volume_versions',
-        'int_funding_days',
-    ] %}
-        select
-            min(date) as first_date,
-            max(date) as last_date
-        from {{ ref(versions) }}
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    select * from {{ ref('int_asset_spans') }}
 
 ),
 
@@ -25,7 +12,7 @@ bounds as (
         min(first_date) as first_date,
         max(last_date) as last_date
 
-    from labels
+    from spans
 
 ),
 

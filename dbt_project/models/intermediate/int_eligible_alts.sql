@@ -1,38 +1,31 @@
 with
 
-asset_days as (
+judged as (
 
-    select * from {{ ref('fct_asset_daily') }}
-
-),
-
-members as (
-
-    select * from {{ ref('fct_universe_daily') }}
-    where is_eligible
+    select * from {{ ref('int_judged_days') }}
 
 ),
 
 eligible as (
 
     select
-        asset_days.asset_id,
-        asset_days.date,
+        asset_id,
+        date,
 
-        asset_days.return_1d,
-        asset_days.mean_return_3d,
-        asset_days.mean_return_7d,
-        asset_days.market_cap_usd,
-        asset_days.previous_market_cap_usd,
-        asset_days.volume_level_usd,
-        asset_days.is_volume_high_30d,
-        asset_days.funding_rate_8h,
-        asset_days.open_interest_usd,
-        asset_days.count_rows,
-        asset_days.count_assumed
+        return_1d,
+        mean_return_3d,
+        mean_return_7d,
+        market_cap_usd,
+        previous_market_cap_usd,
+        volume_level_usd,
+        is_volume_high_30d,
+        funding_rate_8h,
+        open_interest_usd,
+        count_rows,
+        count_assumed
 
-    from asset_days
-    semi join members using (asset_id, date)
+    from judged
+    where exclusion_reason is null
 
 )
 

@@ -3,16 +3,35 @@
 
 with
 
-days as (
-
-    select * from {{ ref('int_asset_days') }}
-
-),
-
 versions as not materialized (
 
     select * from {{ ref('int_price_versions') }}
     where is_read
+
+),
+
+late_keys as (
+
+    select
+        asset_id,
+        date,
+        min(read_from) as first_read_on
+
+    from versions
+    where not is_on_time
+    group by asset_id, date
+
+),
+
+-- For the others, the own rows say it all (int_asset_windows).
+days as (
+
+    select
+        asset_id,
+        date,
+        close_usd
+    from {{ ref('int_asset_days') }}
+    where asset_id in (select late_keys.asset_id from late_keys)
 
 ),
 
@@ -35,19 +54,6 @@ gaps as (
 
     select * from followed
     where own_date is distinct from date - 1
-
-),
-
-late_keys as (
-
-    select
-        asset_id,
-        date,
-        min(read_from) as first_read_on
-
-    from versions
-    where not is_on_time
-    group by asset_id, date
 
 ),
 

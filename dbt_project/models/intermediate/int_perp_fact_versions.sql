@@ -43,6 +43,8 @@ stacked as (
             known_to,
             read_from,
             is_first_version,
+            is_read,
+            is_on_time,
             {{ value }} as value
         from {{ cte }}
         {% if not loop.last %}union all{% endif %}

@@ -12,9 +12,9 @@ instruments as (
 
 ),
 
-asset_days as (
+spans as (
 
-    select * from {{ ref('int_asset_days') }}
+    select * from {{ ref('int_asset_spans') }}
 
 ),
 
@@ -24,7 +24,7 @@ asset_ids as (
     union
     select asset_id from instruments
     union
-    select asset_id from asset_days
+    select asset_id from spans
 
 ),
 

@@ -1,8 +1,17 @@
+{#- Further back, a price says nothing about today (also int_last_prices). -#}
+{%- set longest_gap_days = 400 -%}
+
 with
 
 windows as (
 
     select * from {{ ref('int_asset_windows') }}
+
+),
+
+unread_days as (
+
+    select * from {{ ref('int_unread_days') }}
 
 ),
 
@@ -12,15 +21,20 @@ last_prices as (
 
 ),
 
-funding as (
-
-    select * from {{ ref('fct_funding_daily') }}
-
-),
-
 delisted_spans as (
 
     select * from {{ ref('int_delisted_spans') }}
+
+),
+
+read_days as (
+
+    select
+        windows.*,
+        windows.date - windows.earlier_close_date <= {{ longest_gap_days }} as is_price_near
+
+    from windows
+    anti join unread_days using (asset_id, date)
 
 ),
 
@@ -28,52 +42,56 @@ joined as (
 
     select
         ---------- ids
-        windows.asset_id,
+        read_days.asset_id,
 
         ---------- time
-        windows.date,
+        read_days.date,
 
         ---------- prices
-        windows.close_usd,
-        windows.previous_close_usd,
-        windows.return_1d,
-        windows.return_3d,
+        read_days.close_usd,
+        read_days.previous_close_usd,
+        read_days.return_1d,
+        read_days.return_3d,
         case
-            when windows.close_usd is not null then windows.date
-            when windows.previous_close_usd is not null then windows.date - 1
-            else last_prices.earlier_date
+            when read_days.close_usd is not null then read_days.date
+            when read_days.previous_close_usd is not null then read_days.date - 1
+            when last_prices.earlier_date is not null then last_prices.earlier_date
+            when read_days.is_price_near then read_days.earlier_close_date
         end as last_price_date,
-        coalesce(windows.return_1d, last_prices.return_since_last_price) as return_since_last_price,
-        windows.mean_return_3d,
-        windows.mean_return_7d,
+        case
+            when read_days.return_1d is not null then read_days.return_1d
+            when last_prices.earlier_date is not null then last_prices.return_since_last_price
+            when read_days.is_price_near then read_days.close_usd / read_days.earlier_close_usd - 1
+        end as return_since_last_price,
+        read_days.mean_return_3d,
+        read_days.mean_return_7d,
 
         ---------- sizes
-        windows.market_cap_usd,
-        windows.previous_market_cap_usd,
-        windows.volume_usd,
-        windows.volume_level_usd,
-        windows.volume_median_7d_usd,
-        windows.is_volume_high_30d,
-        windows.open_interest_usd,
-        windows.perp_volume_usd,
+        read_days.market_cap_usd,
+        read_days.previous_market_cap_usd,
+        read_days.volume_usd,
+        read_days.volume_level_usd,
+        read_days.volume_median_7d_usd,
+        read_days.is_volume_high_30d,
+        read_days.open_interest_usd,
+        read_days.perp_volume_usd,
 
         ---------- funding
-        funding.funding_rate_8h,
-        funding.funding_rate_1d,
+        read_days.funding_rate_8h,
+        read_days.funding_rate_1d,
 
         ---------- state
         delisted_spans.asset_id is not null as is_delisted,
-        windows.count_rows,
-        windows.count_assumed
+        read_days.count_rows,
+        read_days.count_assumed
 
-    from windows
+    from read_days
     left join last_prices using (asset_id, date)
-    left join funding using (asset_id, date)
     left join delisted_spans
         on
-            windows.asset_id = delisted_spans.asset_id
-            and windows.date >= delisted_spans.delisted_from
-            and windows.date < delisted_spans.delisted_to
+            read_days.asset_id = delisted_spans.asset_id
+            and read_days.date >= delisted_spans.delisted_from
+            and read_days.date < delisted_spans.delisted_to
 
 )
 

@@ -1,0 +1,33 @@
+{#- A day lives on after its label: the levels of strategy.md section 2 may read it. -#}
+{%- set days_after = [3, var('staleness_days') | int] | max -%}
+
+with
+
+spans as (
+
+    select * from {{ ref('int_asset_spans') }}
+
+),
+
+followed as (
+
+    select
+        asset_id,
+        first_date,
+        least(last_date + {{ days_after }}, max(last_date) over ()) as last_day
+
+    from spans
+
+),
+
+spine as (
+
+    select
+        asset_id,
+        first_date + cast(unnest(range(last_day + 1 - first_date)) as integer) as date
+
+    from followed
+
+)
+
+select * from spine
