@@ -1,8 +1,10 @@
+{%- set facts = ['prices', 'market_caps', 'volumes', 'open_interests', 'perp_volumes'] -%}
+
 with
 
-perp_days as (
+funding_days as (
 
-    select * from {{ ref('int_perp_days') }}
+    select * from {{ ref('int_funding_days') }}
 
 ),
 
@@ -27,39 +29,50 @@ volumes as (
 
 ),
 
+open_interests as (
+
+    select * from {{ ref('int_open_interest_versions') }}
+    where is_on_time
+
+),
+
+perp_volumes as (
+
+    select * from {{ ref('int_perp_volume_versions') }}
+    where is_on_time
+
+),
+
 days as (
 
     select
-        perp_days.asset_id,
-        perp_days.date,
+        funding_days.asset_id,
+        funding_days.date,
         prices.close_usd,
         market_caps.market_cap_usd,
         volumes.volume_usd,
-        perp_days.open_interest_usd,
-        perp_days.perp_volume_usd,
-        perp_days.funding_rate_8h,
-        perp_days.funding_rate_1d,
-        perp_days.funding_basis,
-        cast(perp_days.count_settlements as integer) as count_settlements,
-        perp_days.hours_covered,
+        open_interests.open_interest_usd,
+        perp_volumes.perp_volume_usd,
+        funding_days.funding_rate_8h,
+        funding_days.funding_rate_1d,
 
         cast(
-            perp_days.count_rows
-            {% for fact in ['prices', 'market_caps', 'volumes'] %}
+            funding_days.count_rows
+            {% for fact in facts %}
                 + {{ has_row(fact) }}
             {% endfor %} as integer
         ) as count_rows,
         cast(
-            perp_days.count_assumed
-            {% for fact in ['prices', 'market_caps', 'volumes'] %}
+            funding_days.count_assumed
+            {% for fact in facts %}
                 + {{ has_assumed_row(fact) }}
             {% endfor %} as integer
         ) as count_assumed
 
-    from perp_days
-    left join prices using (asset_id, date)
-    left join market_caps using (asset_id, date)
-    left join volumes using (asset_id, date)
+    from funding_days
+    {% for fact in facts -%}
+        left join {{ fact }} using (asset_id, date)
+    {% endfor %}
 
 )
 

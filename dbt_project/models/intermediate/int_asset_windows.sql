@@ -1,7 +1,9 @@
 {%- set staleness_days = var('staleness_days') | int -%}
 {%- set oldest_close = 7 -%}
+{#- As long as a day lives on after its label (int_asset_date_spine). -#}
+{%- set days_after = [3, staleness_days] | max -%}
 
-{#- What a late or revised key changes: the fast and the slow path both yield these. -#}
+{#- What a late or revised key changes: int_revised_windows yields these, too. -#}
 {%- set measures = [
     'market_cap_usd',
     'previous_market_cap_usd',
@@ -17,52 +19,15 @@
 
 with
 
-days as not materialized (
+days as (
 
     select * from {{ ref('int_asset_days') }}
 
 ),
 
-prices as not materialized (
+revised as (
 
-    select * from {{ ref('int_price_versions') }}
-
-),
-
-market_caps as not materialized (
-
-    select * from {{ ref('int_market_cap_versions') }}
-
-),
-
-volumes as not materialized (
-
-    select * from {{ ref('int_volume_versions') }}
-
-),
-
-open_interests as not materialized (
-
-    select * from {{ ref('int_open_interest_versions') }}
-
-),
-
-rows_to_recompute as (
-
-    {% if var('force_slow_path') == true %}
-        select
-            asset_id,
-            date
-        from days
-    {% else %}
-        {{ rows_touched('prices', oldest_close) }}
-        union
-        {{ rows_touched('market_caps', staleness_days + 1) }}
-        union
-        {{ rows_touched('volumes', [29, staleness_days] | max) }}
-        union
-        {{ rows_touched('open_interests', staleness_days) }}
-    {% endif %}
+    select * from {{ ref('int_revised_windows') }}
 
 ),
 
@@ -95,7 +60,8 @@ unrevised as (
         funding_rate_8h,
         funding_rate_1d,
         count_rows,
-        count_assumed
+        count_assumed,
+        last_value(nullif(count_rows, 0) ignore nulls) over living_days is not null as is_alive
 
     from days
 
@@ -110,69 +76,11 @@ unrevised as (
         fresh_days_before as (
             partition by asset_id order by date rows between {{ staleness_days + 1 }} preceding and 1 preceding
         ),
+        living_days as (
+            partition by asset_id order by date rows between {{ days_after }} preceding and current row
+        ),
         last_7_days as (partition by asset_id order by date rows between 6 preceding and current row),
         last_30_days as (partition by asset_id order by date rows between 29 preceding and current row)
-
-),
-
-wanted as (
-
-    select
-        days.asset_id,
-        days.date,
-        cast(unnest(range({{ [30, staleness_days + 2] | max }})) as integer) as age
-
-    from days
-    semi join rows_to_recompute using (asset_id, date)
-
-),
-
-read_values as (
-
-    select
-        wanted.asset_id,
-        wanted.date,
-        wanted.age,
-        prices.close_usd,
-        market_caps.market_cap_usd,
-        volumes.volume_usd,
-        open_interests.open_interest_usd
-
-    from wanted
-    {% for cte in ['prices', 'market_caps', 'volumes', 'open_interests'] %}
-        left join {{ cte }}
-            on
-                wanted.asset_id = {{ cte }}.asset_id
-                and wanted.date - wanted.age = {{ cte }}.date
-                and {{ cte }}.is_read
-                and {{ reads('wanted.date', cte) }}
-    {% endfor %}
-
-),
-
-revised as (
-
-    select
-        asset_id,
-        date,
-        {% for age in range(oldest_close + 1) %}
-            max(close_usd) filter (where age = {{ age }}) as close_usd_{{ age }},
-        {% endfor %}
-        {{ newest('market_cap_usd', 0, staleness_days) }} as market_cap_usd,
-        {{ newest('market_cap_usd', 1, staleness_days + 1) }} as previous_market_cap_usd,
-        max(volume_usd) filter (where age = 0) as volume_usd,
-        {{ newest('volume_usd', 0, staleness_days) }} as volume_level_usd,
-        median(volume_usd) filter (where age < 7) as volume_median_7d_usd,
-        case
-            when count(volume_usd) filter (where age < 30) = 30
-                then
-                    max(volume_usd) filter (where age = 0) > 0
-                    and max(volume_usd) filter (where age = 0) = max(volume_usd) filter (where age < 30)
-        end as is_volume_high_30d,
-        {{ newest('open_interest_usd', 0, staleness_days) }} as open_interest_usd
-
-    from read_values
-    group by asset_id, date
 
 ),
 
@@ -192,7 +100,8 @@ as_known as (
         unrevised.funding_rate_8h,
         unrevised.funding_rate_1d,
         unrevised.count_rows,
-        unrevised.count_assumed
+        unrevised.count_assumed,
+        unrevised.is_alive
 
     from unrevised
     left join revised using (asset_id, date)
@@ -246,7 +155,8 @@ windows as (
 
         ---------- knowledge
         count_rows,
-        count_assumed
+        count_assumed,
+        is_alive
 
     from returns
 

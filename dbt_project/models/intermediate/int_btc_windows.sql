@@ -4,7 +4,7 @@ with
 
 btc_days as (
 
-    select * from {{ ref('int_asset_days') }}
+    select * from {{ ref('int_asset_date_spine') }}
     where asset_id = 'BTC'
 
 ),

@@ -24,14 +24,29 @@ late_keys as (
 ),
 
 -- For the others, the own rows say it all (int_asset_windows).
+late_spine as (
+
+    select * from {{ ref('int_asset_date_spine') }}
+    where asset_id in (select late_keys.asset_id from late_keys)
+
+),
+
+own_closes as (
+
+    select * from versions
+    where is_on_time and asset_id in (select late_keys.asset_id from late_keys)
+
+),
+
 days as (
 
     select
-        asset_id,
-        date,
-        close_usd
-    from {{ ref('int_asset_days') }}
-    where asset_id in (select late_keys.asset_id from late_keys)
+        late_spine.asset_id,
+        late_spine.date,
+        own_closes.close_usd
+
+    from late_spine
+    left join own_closes using (asset_id, date)
 
 ),
 

@@ -9,9 +9,9 @@ windows as (
 
 ),
 
-unread_days as (
+late_days as (
 
-    select * from {{ ref('int_unread_days') }}
+    select * from {{ ref('int_late_days') }}
 
 ),
 
@@ -34,7 +34,8 @@ read_days as (
         windows.date - windows.earlier_close_date <= {{ longest_gap_days }} as is_price_near
 
     from windows
-    anti join unread_days using (asset_id, date)
+    left join late_days using (asset_id, date)
+    where windows.is_alive or late_days.asset_id is not null
 
 ),
 

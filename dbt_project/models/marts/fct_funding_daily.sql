@@ -2,7 +2,7 @@ with
 
 days as (
 
-    select * from {{ ref('int_asset_days') }}
+    select * from {{ ref('int_funding_days') }}
 
 ),
 
@@ -15,10 +15,10 @@ rates as (
         funding_rate_1d,
         count_settlements,
         hours_covered,
-        funding_basis as basis
+        basis
 
     from days
-    where count_settlements > 0 or funding_basis is not null
+    where count_settlements > 0 or basis is not null
 
 )
 
