@@ -238,10 +238,14 @@ def _failure(target: Path, output: str) -> str:
     """Return the first failing node and its message in one line."""
     run_results = target / "run_results.json"
     if run_results.is_file():
-        for result in json.loads(run_results.read_text("utf-8"))["results"]:
-            if result["status"] in {"error", "fail", "runtime error"}:
-                node = ".".join(result["unique_id"].split(".")[::2][:2])
-                return f"dbt build: {node}: {' '.join(str(result['message']).split())}"
+        results = json.loads(run_results.read_text("utf-8"))["results"]
+        failed = [r for r in results if r["status"] in {"error", "fail", "runtime error"}]
+        # What --fail-fast cuts off fails, too, and may be listed before the cause.
+        for result in sorted(
+            failed, key=lambda r: "Connection already closed" in str(r["message"])
+        ):
+            node = ".".join(result["unique_id"].split(".")[::2][:2])
+            return f"dbt build: {node}: {' '.join(str(result['message']).split())}"
     return f"dbt build: {' '.join(output.split())[-600:] or 'failed without a message'}"
 
 
