@@ -50,6 +50,12 @@ with DAG(
         ),
         "quarantine_days": Param(365, type=["null", "integer"], minimum=7),
         "cache_days": Param(30, type="integer", minimum=7, description="warehouses, sweeps"),
+        "lake_days": Param(
+            365,
+            type=["null", "integer"],
+            minimum=7,
+            description="states of the lake that runs read; null keeps them",
+        ),
         "metadata_days": Param(90, type="integer", minimum=7),
     },
     default_args={
@@ -88,10 +94,12 @@ with DAG(
 
     @task
     def expire(params: dict | None = None) -> None:
-        """``python -m majors_alts_monitor.upkeep``: cached warehouses and old working folders."""
-        from majors_alts_monitor.upkeep import expire_work
+        """``python -m majors_alts_monitor.upkeep``: caches, working folders, states of the lake."""
+        from majors_alts_monitor.upkeep import expire_lakes, expire_work
 
         expire_work(params["cache_days"])
+        if params["lake_days"] is not None:
+            expire_lakes(params["lake_days"])
 
     @task(on_success_callback=recover)
     def clean_metadata(params: dict | None = None) -> None:

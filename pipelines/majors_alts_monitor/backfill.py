@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -22,8 +20,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from majors_alts_monitor import outputs
 from majors_alts_monitor.config import Frozen
 from majors_alts_monitor.daily import configured_file
-from majors_alts_monitor.data_io import check_range, open_lake
+from majors_alts_monitor.data_io import check_range
 from majors_alts_monitor.errors import ConfigError
+from majors_alts_monitor.recorded_lake import open_held, pin_lake
 from majors_alts_monitor.report.bucket_index import write_index
 from majors_alts_monitor.report.comparison_report import comparison_html, comparison_text
 from majors_alts_monitor.run import run_id_of
@@ -50,7 +49,6 @@ from pipeline_kit import atomic, paths
 from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import parse_instant
 from pipeline_kit.cli import Parser, run_command
-from pipeline_kit.lake import MANIFEST, read_manifest
 from pipeline_kit.mail import Mailer, Message
 from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
 
@@ -155,13 +153,13 @@ def plan_backfill(values: Mapping[str, Any]) -> dict[str, Any]:
         If a day lies outside the lake.
     """
     params = read_params(values)
-    lake = open_lake(paths.lake_dir())
+    lake = open_held(paths.lake_dir())
     check_range(lake, params.start, params.end)
     inputs = sha256_text(canonical_json(dict(lake.facts.content_sha256)))
     sweep = _sweep(params, paths.lake_dir(), inputs)
     folder = sweep_folder(sweep.sweep_id)
     if not params.dry_run:
-        pin_lake(paths.lake_dir(), folder / "lake")
+        pin_lake(lake.files, folder / "lake")
     members = []
     for number, member in enumerate(sweep.members):
         request = member_request(sweep, number, folder)
@@ -242,27 +240,6 @@ def sweep_folder(sweep_id: str) -> Path:
 def bucket_key(sweep_id: str) -> str:
     """Return where a sweep is published, ``runs/backtests/<sweep_id>``."""
     return f"runs/backtests/{sweep_id}"
-
-
-def pin_lake(lake: Path, pinned: Path) -> Path:
-    """Hold a sealed snapshot in ``pinned`` by hard links; the manifest goes last.
-
-    A file system without hard links gets copies. What is pinned already stays.
-    """
-    manifest = read_manifest(lake)
-    if manifest is None or (pinned / MANIFEST).is_file():
-        return pinned if manifest else lake
-    for entry in manifest["tables"].values():
-        for file in entry["files"]:
-            target = pinned / file["path"]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            try:
-                os.link(lake / file["path"], target)
-            except OSError:
-                shutil.copyfile(lake / file["path"], target)
-    atomic.write_text(pinned / MANIFEST, readable_json(manifest))
-    return pinned
 
 
 def _sweep(params: BackfillParams, lake: Path, inputs: str) -> Sweep:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from majors_alts_monitor.data_io import remembered_lake
 from majors_alts_monitor.metrics import sharpe
 from majors_alts_monitor.outputs import RunTables, plain, read_run
+from majors_alts_monitor.recorded_lake import remembered
 from majors_alts_monitor.reproduce import request_from
 from majors_alts_monitor.results import report
 from majors_alts_monitor.run import Request, prepare, signal_document
@@ -64,8 +64,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--json", type=Path, help="also write the table to this file")
     flags = parser.parse_args(argv)
     a, b = read_run(flags.a), read_run(flags.b)
-    lake_a = flags.data_lake_a or remembered_lake(str(a.manifest["run_id"]))
-    lake_b = flags.data_lake_b or remembered_lake(str(b.manifest["run_id"]))
+    lake_a = flags.data_lake_a or remembered(str(a.manifest["run_id"]))
+    lake_b = flags.data_lake_b or remembered(str(b.manifest["run_id"]))
     effects = compare(a, b, lake_a, lake_b)
     sys.stdout.write(table(recorded(a), recorded(b), effects))
     document = readable_json(plain({"effects": [asdict(e) for e in effects]}))

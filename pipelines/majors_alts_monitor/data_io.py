@@ -3,8 +3,7 @@
 Flow: ``lake folder -> open_lake -> open_warehouse -> read_market, read_features, read_universe``.
 The lake is opened read-only. A warehouse is named by the content it was built from (rows,
 features settings, models, lock), so a second run on the same inputs reads the same file and two
-runs never write to one. No arithmetic happens here; beside warehouses only the place of a run's
-lake is written.
+runs never write to one. No arithmetic happens here, and nothing but warehouses is written.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.errors import RangeError, TableContractError
 from majors_alts_monitor.features import DAILY, OWN_MODELS, check_features
 from majors_alts_monitor.types import MAJORS, Bools, CloseVersions, Floats, Market
-from pipeline_kit import atomic, paths, warehouse
+from pipeline_kit import paths, warehouse
 from pipeline_kit.lake import LakeFacts, check_tables, find_tables, read_manifest
 from pipeline_kit.manifest import canonical_json, sha256_file, sha256_text, sha256_tree
 
@@ -52,6 +51,9 @@ class Lake:
     """A lake that was found to keep its contract."""
 
     folder: Path
+    """Where it was asked for."""
+    files: Path
+    """Where its files lie: there, or what ``recorded_lake`` holds of it."""
     tables: Mapping[str, list[Path]]
     facts: LakeFacts
     is_synthetic: bool
@@ -70,26 +72,11 @@ def open_lake(folder: Path) -> Lake:
     sealed = read_manifest(folder) or {}
     return Lake(
         folder=folder,
+        files=folder,
         tables=tables,
         facts=check_tables(tables),
         is_synthetic=bool(sealed.get("is_synthetic")),
     )
-
-
-def remember_lake(run_id: str, folder: Path) -> None:
-    """Keep where the lake of a run is: its manifest must not depend on a place."""
-    atomic.write_text(_lake_note(run_id), f"{folder.resolve()}\n")
-
-
-def remembered_lake(run_id: str) -> Path:
-    """Return the lake that a run read, if it is still there, else ours."""
-    note = _lake_note(run_id)
-    folder = Path(note.read_text("utf-8").strip()) if note.is_file() else paths.lake_dir()
-    return folder if folder.is_dir() else paths.lake_dir()
-
-
-def _lake_note(run_id: str) -> Path:
-    return paths.data_dir() / "cache" / "lakes" / f"{run_id}.txt"
 
 
 def check_range(lake: Lake, start: date, end: date) -> None:

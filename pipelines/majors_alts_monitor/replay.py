@@ -8,11 +8,10 @@ arrived or were revised since, keys of the configuration, the code. Nothing is w
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +31,7 @@ from majors_alts_monitor.data_io import (
 )
 from majors_alts_monitor.errors import ReproductionError
 from majors_alts_monitor.outputs import plain, read_run
+from majors_alts_monitor.recorded_lake import remembered
 from majors_alts_monitor.run import code_version
 from majors_alts_monitor.signal_document import describe
 from majors_alts_monitor.strategy import run_strategy
@@ -111,7 +111,7 @@ def replay_day(asof: date, *, run_dir: Path | None = None, lake: Path | None = N
     TableContractError
         If there is no such run.
     ReproductionError
-        If the recorded inputs are neither cached nor in the lake any more.
+        If the recorded inputs are neither kept nor those of ``lake``.
     """
     run = read_run(run_dir or day_folder(asof) / "run")
     lake = lake or paths.lake_dir()
@@ -153,14 +153,20 @@ def decision_document(
 
 
 def recorded_warehouse(manifest: Mapping[str, Any], config: MonitorConfig, lake: Path) -> Path:
-    """Return the marts of the inputs that a manifest records: cached, or built from sealed parts.
-
-    Our lake only appends, so the state it was in is a prefix of its part files.
-    """
+    """Return the marts of the inputs that a manifest records: cached, or built again."""
     known_at = parse_instant(manifest["known_at"], "known_at") if manifest["known_at"] else None
     content = {name: entry["sha256"] for name, entry in manifest["inputs"].items()}
     cached = warehouse_file(content, config, known_at)
-    return cached if cached.is_file() else _rebuilt(content, config, known_at, lake)
+    if cached.is_file():
+        return cached
+    for folder in (remembered(str(manifest["run_id"])), lake):
+        past = open_lake(folder)
+        if past.facts.content_sha256 == content:
+            return open_warehouse(past, config, known_at)
+    raise ReproductionError(
+        f"{lake}: the inputs of the run are neither kept nor this lake's; "
+        "name the lake of the run with --data-lake"
+    )
 
 
 def arrivals(recorded: Path, current: Path, asof: date) -> tuple[str, ...]:
@@ -205,26 +211,6 @@ def text(replayed: Replayed) -> str:
     if len(replayed.arrivals) > MAX_ROWS:
         lines.append(f"    and {len(replayed.arrivals) - MAX_ROWS} more")
     return "\n".join(lines) + "\n"
-
-
-def _rebuilt(
-    content: Mapping[str, str], config: MonitorConfig, known_at: datetime | None, lake: Path
-) -> Path:
-    parts = {part: int(part.name.split("-")[1]) for part in sorted(lake.glob("*/part-*.parquet"))}
-    for newest in sorted(set(parts.values()), reverse=True):
-        with tempfile.TemporaryDirectory(prefix="replay.") as work:
-            for part, sequence in parts.items():
-                if sequence <= newest:
-                    link = Path(work) / part.parent.name / part.name
-                    link.parent.mkdir(exist_ok=True)
-                    link.symlink_to(part.resolve())
-            past = open_lake(Path(work))
-            if past.facts.content_sha256 == content:
-                return open_warehouse(past, config, known_at)
-    raise ReproductionError(
-        f"{lake}: the inputs of the run are neither cached nor a former state of this lake; "
-        "name the lake of the run with --data-lake"
-    )
 
 
 def _changed_dimensions(manifest: Mapping[str, Any], lake: Lake) -> tuple[str, ...]:

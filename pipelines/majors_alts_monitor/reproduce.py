@@ -16,8 +16,9 @@ from typing import Any
 
 from majors_alts_monitor import outputs
 from majors_alts_monitor.config import build_config
-from majors_alts_monitor.data_io import open_lake, remembered_lake
+from majors_alts_monitor.data_io import open_lake
 from majors_alts_monitor.errors import ReproductionError
+from majors_alts_monitor.recorded_lake import remembered
 from majors_alts_monitor.run import Request, code_version, run_backtest
 from majors_alts_monitor.signals import write_signal
 from pipeline_kit import paths
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     )
     flags = parser.parse_args(argv)
     manifest = outputs.read_manifest(flags.run_dir)
-    lake = flags.data_lake or remembered_lake(str(manifest["run_id"]))
+    lake = flags.data_lake or remembered(str(manifest["run_id"]))
     verdicts = reproduce(flags.run_dir, lake)
     for name, is_identical in sorted(verdicts.items()):
         sys.stdout.write(f"{'identical' if is_identical else 'DIFFERENT'}  {name}\n")

@@ -24,13 +24,11 @@ from majors_alts_monitor.config import MonitorConfig, effective_values, load_con
 from majors_alts_monitor.data_io import (
     Lake,
     check_range,
-    open_lake,
     open_warehouse,
     read_features,
     read_instruments,
     read_market,
     read_universe,
-    remember_lake,
 )
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.explanation import PAGE, run_page
@@ -38,6 +36,7 @@ from majors_alts_monitor.kpis import kpis, regime_metrics
 from majors_alts_monitor.ledger import record
 from majors_alts_monitor.metrics import sharpe_per_period
 from majors_alts_monitor.outputs import RunTables
+from majors_alts_monitor.recorded_lake import open_held, remember
 from majors_alts_monitor.regime.walk_forward import walk_forward
 from majors_alts_monitor.report.dashboard import render_dashboard
 from majors_alts_monitor.report.lake_health import lake_health
@@ -166,13 +165,13 @@ def run_backtest(request: Request, *, is_counted: bool = True) -> Path:
     _say(gap_sentence(run) or "vintage gap: none, this run reads today's history itself")
     folder = request.out or Path(request.config.outputs.reports_dir) / prepared.run_id
     outputs.write_run(folder, run)
-    remember_lake(prepared.run_id, request.lake)
+    remember(prepared.run_id, prepared.lake)
     return folder
 
 
 def prepare(request: Request) -> Prepared:
     """Open the lake, build or find its warehouse, and run the strategy up to ``request.end``."""
-    lake = open_lake(request.lake)
+    lake = open_held(request.lake)
     check_range(lake, request.start, request.end)
     _say(f"lake: {lake.facts.first_day} to {lake.facts.last_day}")
     warehouse = open_warehouse(lake, request.config, request.known_at)

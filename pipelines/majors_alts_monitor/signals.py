@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from majors_alts_monitor import outputs
-from majors_alts_monitor.data_io import remember_lake
 from majors_alts_monitor.outputs import RunTables
+from majors_alts_monitor.recorded_lake import remember
 from majors_alts_monitor.run import (
     Request,
     add_common_flags,
@@ -47,7 +47,7 @@ def write_signal(request: Request) -> tuple[Path, dict[str, Any]]:
     outputs.write_run(
         folder, RunTables(tables={}, kpis={}, signal=document, manifest=manifest(prepared, {}))
     )
-    remember_lake(prepared.run_id, request.lake)
+    remember(prepared.run_id, prepared.lake)
     return folder, document
 
 

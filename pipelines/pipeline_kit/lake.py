@@ -87,13 +87,20 @@ def find_tables(folder: Path, *, verify: bool = False) -> dict[str, list[Path]]:
         raise LakeContractError(f"no lake at {folder}; fetch or import one first")
     manifest = read_manifest(folder)
     if manifest is not None:
-        return {
-            name: [_listed(folder, name, file, verify=verify) for file in entry["files"]]
-            for name, entry in sorted(manifest["tables"].items())
-            if name in TABLES and entry["files"]
-        }
+        return sealed_tables(folder, manifest, verify=verify)
     found = {name: sorted(_loose_files(folder, name)) for name in TABLES}
     return {name: files for name, files in found.items() if files}
+
+
+def sealed_tables(
+    folder: Path, manifest: Mapping[str, Any], *, verify: bool = False
+) -> dict[str, list[Path]]:
+    """Return the files by table that a manifest lists; raises as ``find_tables``."""
+    return {
+        name: [_listed(folder, name, file, verify=verify) for file in entry["files"]]
+        for name, entry in sorted(manifest["tables"].items())
+        if name in TABLES and entry["files"]
+    }
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -15,9 +15,9 @@ import duckdb
 import pytest
 from aiosmtpd.controller import Controller
 
-from majors_alts_monitor.backfill import pin_lake
 from majors_alts_monitor.delivery import deliver_day
 from majors_alts_monitor.health import report_health
+from majors_alts_monitor.recorded_lake import pin_lake
 from pipeline_kit import warehouse
 from pipeline_kit.alerts import open_incident
 from pipeline_kit.atomic import publish_folder

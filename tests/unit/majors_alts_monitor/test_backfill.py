@@ -5,7 +5,6 @@ import pytest
 
 from majors_alts_monitor.backfill import (
     MOST_RUNS,
-    pin_lake,
     plan_backfill,
     read_params,
     sweep_folder,
@@ -62,10 +61,6 @@ def test_a_long_member_name_stays_one_short_path_component():
 def test_no_sweep_id_leaves_its_folder(sweep_id):
     with pytest.raises(ConfigError, match="not one of ours"):
         sweep_folder(sweep_id)
-
-
-def test_a_lake_without_a_manifest_is_used_where_it_is(tmp_path):
-    assert pin_lake(tmp_path, tmp_path / "pinned") == tmp_path
 
 
 def test_a_sweep_over_its_cap_is_refused_before_it_is_expanded(tmp_path, monkeypatch):
