@@ -24,6 +24,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from majors_alts_monitor.beta_neutral.books import Memory
 from majors_alts_monitor.causality import Leak, Reference, fact_leaks, poisoned, truncated
 from majors_alts_monitor.causality_path import (
+    book_leaks,
     execution_leaks,
     handed_on,
     path_leaks,
@@ -280,6 +281,7 @@ class _Auditor:
         number, day = cut
         leaks, _ = self._variant("poisoned", poisoned(day, number), day)
         more, strategy = self._variant("truncated", truncated(day), day)
+        more += book_leaks(strategy, self._task.config, day)
         return cut, leaks + more, handed_on(strategy)
 
     def _variant(

@@ -19,6 +19,7 @@ import pandas as pd
 from majors_alts_monitor import state as state_module
 from majors_alts_monitor.backtest.decision import Decision, State
 from majors_alts_monitor.backtest.walk import Signals, walk_on
+from majors_alts_monitor.beta_neutral.books import propose_books
 from majors_alts_monitor.causality import Leak, first_difference, leak_at
 from majors_alts_monitor.config import MonitorConfig
 from majors_alts_monitor.outputs import plain
@@ -27,8 +28,12 @@ from majors_alts_monitor.strategy import Strategy
 from majors_alts_monitor.types import Floats, Market
 from pipeline_kit.manifest import readable_json
 
+REDONE: Final = 5
+"""Books before the cut that are worked out anew."""
+
 _IN_BOOK: Final = frozenset({"weights", "last_targets"})
 """Of a state; told one asset a row."""
+_ABOUT_BOOKS: Final = frozenset({"rows", "dates", "assets"})
 
 
 def path_tables(strategy: Strategy) -> dict[str, pd.DataFrame]:
@@ -48,8 +53,12 @@ def path_tables(strategy: Strategy) -> dict[str, pd.DataFrame]:
         }
     )
     remembered = [_remembered(state, market) for state in walk.states]
-    return {
-        "regime_timeline": strategy.timeline.daily.rename_axis("date").reset_index(),
+    regimes = strategy.timeline
+    calibrated = {} if regimes.calibration is None else {"calibration": _fits(regimes.calibration)}
+    return calibrated | {
+        "regime_timeline": regimes.daily.rename_axis("date").reset_index(),
+        "regime_weights": regimes.weights.rename_axis("date").reset_index(),
+        "regime_thresholds": regimes.thresholds.rename_axis("date").reset_index(),
         "decisions": said,
         "bt_decisions": decisions.fillna({"asset_id": ""}),
         "bt_daily_pnl": walk.daily,
@@ -76,6 +85,32 @@ def path_leaks(
         leak = first_difference(table, full, lived, keys, cut, variant)
         leaks += [leak] if leak else []
     return leaks
+
+
+def book_leaks(strategy: Strategy, config: MonitorConfig, cut: date) -> list[Leak]:
+    """Return where a book of the last days is another when it is worked out anew.
+
+    Books are remembered by the bytes of their inputs; one that knew anything else would be taken
+    from the full run's memory as it was, and no change of the future could show it.
+    """
+    market, n_days = strategy.market, len(strategy.market.dates)
+    rows = range(max(n_days - REDONE, 0), n_days)
+    anew = propose_books(market, config, rows)
+    for field in fields(anew):
+        kept, found = getattr(strategy.books, field.name), getattr(anew, field.name)
+        if field.name in _ABOUT_BOOKS:
+            continue
+        kept = kept[rows.start :]
+        if kept.tobytes() != found.tobytes():
+            odd = np.flatnonzero(
+                [k.tobytes() != f.tobytes() for k, f in zip(kept, found, strict=True)]
+            )
+            at = int(odd[0])
+            day = f"{market.dates[rows[at]]:%Y-%m-%d}"
+            return [
+                leak_at(cut, "worked out anew", "books", day, field.name, "", kept[at], found[at])
+            ]
+    return []
 
 
 def handed_on(strategy: Strategy) -> str:
@@ -131,6 +166,15 @@ def execution_leaks(strategy: Strategy, lag_days: int) -> list[Leak]:
     day = f"{dates[unasked[0]]:%Y-%m-%d}"
     said = (f"a decision {lag_days} days before", "none")
     return [leak_at(None, "execution", "bt_positions", day, "traded", "", *said)]
+
+
+def _fits(calibration: pd.DataFrame) -> pd.DataFrame:
+    """Return what each window's fit gave, dated by the first day it is applied to.
+
+    How it did out of sample is known only later, and decides nothing.
+    """
+    dated = calibration.assign(date=calibration["apply_start"])
+    return dated.drop(columns="objective_out_of_sample")
 
 
 def _by_asset(weights: list[Floats], market: Market) -> pd.DataFrame:

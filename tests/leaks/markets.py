@@ -11,6 +11,7 @@ import pandas as pd
 from majors_alts_monitor.beta_neutral.books import Memory
 from majors_alts_monitor.causality import Leak
 from majors_alts_monitor.causality_path import (
+    book_leaks,
     execution_leaks,
     handed_on,
     path_leaks,
@@ -48,8 +49,8 @@ def honest(market: Market, features: pd.DataFrame) -> Strategy:
     return run_strategy(market, features, config(), BOOKS)
 
 
-def leaks_of(run: Run, seed: int, cuts: tuple[int, ...] = (100,)) -> list[Leak]:
-    """Return what the audit finds in a way of running the strategy."""
+def leaks_of(run: Run, seed: int, cuts: tuple[int, ...] = (100,), *sets: str) -> list[Leak]:
+    """Return what the audit finds in a way of running the strategy, under overrides ``sets``."""
     market, features = market_and_features(seed)
     strategy = run(market, features)
     whole, found = path_tables(strategy), execution_leaks(strategy, lag_days=1)
@@ -57,5 +58,6 @@ def leaks_of(run: Run, seed: int, cuts: tuple[int, ...] = (100,)) -> list[Leak]:
         cut = market.dates[row].date()
         lived = run(market.until(row), features.iloc[: row + 1])
         found += path_leaks(whole, path_tables(lived), cut, "truncated")
-        found += resumed_leaks(strategy, handed_on(lived), cut, config())
+        found += book_leaks(lived, config(*sets), cut)
+        found += resumed_leaks(strategy, handed_on(lived), cut, config(*sets))
     return found

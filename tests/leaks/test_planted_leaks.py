@@ -3,21 +3,34 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from majors_alts_monitor import state as state_module
 from majors_alts_monitor.backtest import walk as walk_module
-from majors_alts_monitor.causality import Reference, first_difference
+from majors_alts_monitor.beta_neutral import books as books_module
+from majors_alts_monitor.causality import Reference
 from majors_alts_monitor.causality_path import execution_leaks
+from majors_alts_monitor.regime import calibration as calibration_module
+from majors_alts_monitor.regime import unsupervised as unsupervised_module
 from majors_alts_monitor.regime.unsupervised import filter_states
 from majors_alts_monitor.strategy import run_strategy
 from majors_alts_monitor.types import Market
-from tests.leaks.markets import config, honest, leaks_of, market_and_features
+from tests.leaks.markets import BOOKS, config, honest, leaks_of, market_and_features
 
 SEED = 5
 TRADING = (100, 102, 103, 105)
 """Days on which the market of that seed rebalances."""
+HIDDEN = (
+    "regime.mode=hmm",
+    "regime.unsupervised.lookback_window_days=60",
+    "regime.unsupervised.test_window_days=20",
+)
+CALIBRATED = (
+    "regime.calibration.enabled=true",
+    "regime.calibration.lookback_window_days=60",
+    "regime.calibration.test_window_days=20",
+    "regime.calibration.eval_horizon_days=5",
+)
 
 
 def columns_of(leaks):
@@ -155,28 +168,75 @@ def test_a_score_that_reads_tomorrows_features_is_caught():
     assert ("regime_timeline", "score") in columns_of(leaks_of(leaky, SEED))
 
 
-def test_a_smoothed_hidden_markov_model_is_caught():
-    transition = np.array([[0.95, 0.05], [0.1, 0.9]])
-    y = np.random.default_rng(SEED).normal(0, 2, 60)
-    dates = pd.date_range("2024-01-01", periods=60)
+def under(*sets):
+    """Return the clean strategy under other settings, of which no book depends."""
+    return lambda market, features: run_strategy(market, features, config(*sets), BOOKS)
 
-    def smoothed(seen):
-        """Forward filter, then the backward pass that looks at the whole sample."""
-        p = filter_states(seen, [0, 0], [1, 3], transition, [0.5, 0.5])
+
+def test_a_smoothed_hidden_markov_model_is_caught(monkeypatch):
+    def smoothed(model, seen):
+        """Forward filter, then the backward pass that looks at the whole window."""
+        p = filter_states(seen, model.means, model.sds, model.transition, model.start)
         for t in range(len(p) - 2, -1, -1):
-            p[t] *= transition @ (p[t + 1] / (p[t] @ transition))
-        return p[:, 0]
+            p[t] *= model.transition @ (p[t + 1] / (p[t] @ model.transition))
+        return p
 
-    def filtered(seen):
-        return filter_states(seen, [0, 0], [1, 3], transition, [0.5, 0.5])[:, 0]
+    assert leaks_of(under(*HIDDEN), SEED, (85,), *HIDDEN) == []
+    monkeypatch.setattr(unsupervised_module, "_apply", smoothed)
+    found = columns_of(leaks_of(under(*HIDDEN), SEED, (85,), *HIDDEN))
+    assert "regime_timeline" in {table for table, _ in found}
 
-    def difference(states):
-        whole = pd.DataFrame({"date": dates, "p_calm": states(y)}).iloc[:40]
-        lived = pd.DataFrame({"date": dates[:40], "p_calm": states(y[:40])})
-        return first_difference("p", whole, lived, ("date",), dates[39].date(), "truncated")
 
-    assert difference(smoothed).column == "p_calm"
-    assert difference(filtered) is None
+@pytest.mark.parametrize(
+    "seen_too_much",
+    [
+        lambda window, horizon: replace(window, fit_to=window.fit_to + horizon),
+        lambda window, horizon: replace(window, fit_to=window.apply_to),
+    ],
+    ids=["not_purged", "fitted_on_the_days_it_is_applied_to"],
+)
+def test_a_calibration_that_saw_the_days_it_is_applied_to_is_caught(monkeypatch, seen_too_much):
+    search, cut = calibration_module.search, 82
+
+    def leaky(history, forward, window, settings):
+        seen = seen_too_much(window, settings.calibration.eval_horizon_days)
+        return search(
+            history, forward, replace(seen, fit_to=min(seen.fit_to, len(forward))), settings
+        )
+
+    assert leaks_of(under(*CALIBRATED), SEED, (cut,), *CALIBRATED) == []
+    monkeypatch.setattr(calibration_module, "search", leaky)
+    found = columns_of(leaks_of(under(*CALIBRATED), SEED, (cut,), *CALIBRATED))
+    assert "calibration" in {table for table, _ in found}
+
+
+def test_an_impact_priced_with_volume_that_is_still_to_come_is_caught(monkeypatch):
+    adv, sets = walk_module.average_daily_volume, ("costs.impact_coefficient=1",)
+
+    def tomorrows(market):
+        known = adv(market)
+        return np.vstack([known[1:], known[-1:]])
+
+    assert leaks_of(under(*sets), SEED, TRADING, *sets) == []
+    monkeypatch.setattr(walk_module, "average_daily_volume", tomorrows)
+    found = columns_of(leaks_of(under(*sets), SEED, TRADING, *sets))
+    assert ("bt_daily_pnl", "impact") in found
+
+
+def test_a_remembered_book_that_knew_more_than_its_inputs_is_caught(monkeypatch):
+    """Here a mean over the whole sample; by its inputs alone the book would be the same."""
+    propose, remembered = books_module._propose, {}
+
+    def leaky(market, features):
+        def knowing(*inputs):
+            found = propose(*inputs)
+            known = 1 + float(np.nanmean(market.return_1d)) / 1000
+            return found if found.weights is None else replace(found, weights=found.weights * known)
+
+        monkeypatch.setattr(books_module, "_propose", knowing)
+        return run_strategy(market, features, config(), remembered)
+
+    assert columns_of(leaks_of(leaky, SEED)) == {("books", "weights")}
 
 
 def test_a_fill_at_the_close_it_was_decided_on_is_caught():
