@@ -53,12 +53,12 @@ def explain(
     Raises
     ------
     ConfigError
-        If the asset was never eligible, so nothing was ever asked of it.
+        If the lake says nothing of the asset on the day, or around it.
     """
     assets = [asset] if asset else sorted(document["target_weights"])
-    unknown = [name for name in assets if name not in prepared.strategy.market.assets]
-    if unknown:
-        raise ConfigError(f"--asset {unknown[0]}: never eligible in this lake up to the day")
+    for name in assets:
+        if name not in prepared.strategy.market.assets and not _verdict(prepared, name):
+            raise ConfigError(f"--asset {name}: not in this lake on the day")
     lines = [f"{document['asof']}: {document['action']} {document['action_reason']}".rstrip()]
     lines += [f"  {reason}" for reason in document["reasons"]]
     lines += ["", *_features(prepared, document)]
@@ -124,12 +124,18 @@ def _known(value: Any, how: str) -> str:
 
 
 def _asset(prepared: Prepared, name: str, document: Mapping[str, Any]) -> list[str]:
+    if name not in prepared.strategy.market.assets:
+        return [f"{name}: never eligible, no weight", *_universe(prepared, name)]
     weight = document["target_weights"].get(name, 0.0)
     decided = last_decided(prepared.strategy.walk.decisions)
     day = prepared.strategy.market.dates[decided.row]
     lines = [f"{name}: weight {weight:+.6f} of NAV"]
     if document["action"] == Action.HOLD.value:
-        lines.append(f"  held: the book drifts since the {decided.action} of {day:%Y-%m-%d}")
+        column = prepared.strategy.market.assets.get_loc(name)
+        lines.append(
+            f"  held: {decided.targets[column]:+.6f} by the {decided.action} of {day:%Y-%m-%d}, "
+            "and drifts with its price since it was traded"
+        )
     return lines + _scale(decided) + _hedge(prepared, name, decided) + _universe(prepared, name)
 
 
@@ -157,7 +163,7 @@ def _hedge(prepared: Prepared, name: str, decided: Decision) -> list[str]:
             f"  hedge: ALT exposure to {name} {math.fsum(parts):+.6f} over {alts.size} ALTs, "
             f"left over {books.residual[row, side]:+.6f}, limits that bind: {limits}"
         )
-        largest = alts[np.argsort(-np.abs(parts), kind="stable")][:5]
+        largest = alts[np.argsort(-np.abs(parts), kind="stable")]
         return lines + [
             f"    {strategy.market.assets[int(i)]}: {books.weights[row, i]:+.6f} x beta "
             f"{books.betas[row, i, side]:.4f}"
@@ -165,24 +171,36 @@ def _hedge(prepared: Prepared, name: str, decided: Decision) -> list[str]:
         ]
     betas = books.betas[row, column]
     source = "the prior, for want of history" if books.is_prior[row, column] else "estimated"
-    lines.append(f"  betas: BTC {betas[0]:.4f}, ETH {betas[1]:.4f} ({source})")
+    if not np.isnan(betas).any():
+        lines.append(f"  betas: BTC {betas[0]:.4f}, ETH {betas[1]:.4f} ({source})")
     code = Exclusion(int(books.exclusion[row, column]))
     place = f"rank {books.rank[row, column]} by 7-day median volume"
     is_member = code is Exclusion.MEMBER
     lines.append(f"  basket: {f'member, {place}' if is_member else f'out, {code.reason}'}")
-    lines.append(f"  volatility {books.volatility[row, column]:.4f} a year sets its share")
+    if is_member:
+        lines.append(f"  volatility {books.volatility[row, column]:.4f} a year sets its share")
+        leg = math.fsum(np.abs(books.weights[row][strategy.market.is_alt]))
+        lines.append(
+            f"  share {abs(unscaled) / leg:.6f} of the ALT leg {leg:.6f} = alt_gross "
+            f"{prepared.request.config.universe.alt_gross:g} x limits {books.alt_scale[row]:.6f}"
+        )
     return lines
+
+
+def _verdict(prepared: Prepared, name: str) -> tuple[bool, str | None] | None:
+    """Return whether the asset is eligible on the day, and why not; null without a row."""
+    with closing(duckdb.connect(str(prepared.warehouse), read_only=True)) as con:
+        return con.execute(
+            "select is_eligible, exclusion_reason from marts.fct_universe_daily "
+            "where asset_id = $1 and date = $2",
+            [name, prepared.request.end],
+        ).fetchone()
 
 
 def _universe(prepared: Prepared, name: str) -> list[str]:
     """Return the universe's verdict and the facts of the day as known for it."""
-    asof = prepared.request.end
+    asof, verdict = prepared.request.end, _verdict(prepared, name)
     with closing(duckdb.connect(str(prepared.warehouse), read_only=True)) as con:
-        verdict = con.execute(
-            "select is_eligible, exclusion_reason from marts.fct_universe_daily "
-            "where asset_id = $1 and date = $2",
-            [name, asof],
-        ).fetchone()
         facts = con.execute(
             "select close_usd, return_1d, market_cap_usd, volume_median_7d_usd, "
             "open_interest_usd, funding_rate_8h, funding_rate_1d from marts.fct_asset_daily "

@@ -3,30 +3,27 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
-from majors_alts_monitor import daily
 from majors_alts_monitor import replay as replay_module
 from majors_alts_monitor.audit import audit_lake, write_audit
 from majors_alts_monitor.compare_runs import compare, recorded
-from majors_alts_monitor.config import effective_values, load_config
-from majors_alts_monitor.daily import run_day
+from majors_alts_monitor.config import load_config
 from majors_alts_monitor.errors import CausalityError, ConfigError, ReproductionError
 from majors_alts_monitor.explain import answers, from_files
 from majors_alts_monitor.explanation import explain
 from majors_alts_monitor.outputs import read_run
 from majors_alts_monitor.replay import replay_day, text
 from majors_alts_monitor.run import Request, prepare, run_backtest, signal_document
-from pipeline_kit import paths
 from tests.fixtures.lakes import make_lake
 
 pytestmark = pytest.mark.dbt
@@ -120,34 +117,6 @@ def test_a_contract_under_another_name_is_a_cause_and_no_broken_decision(
     assert replayed.broken == ()
     assert replayed.changed == ("orders",)
     assert replayed.causes == ("data: another dim_instrument",)
-
-
-def test_days_lived_through_the_step_of_the_dag_are_days_of_the_backtest(
-    run_a, request_a, home, monkeypatch
-):
-    settings = home / "settings.yaml"
-    settings.write_text(yaml.safe_dump(effective_values(request_a.config)))
-    monkeypatch.setenv("MAM_CONFIG", str(settings))
-    for day in (END - timedelta(days=1), END):
-        ours = paths.lake_dir()
-        ours.mkdir(parents=True, exist_ok=True)
-        for file in request_a.lake.glob("*.parquet"):
-            rows = pd.read_parquet(file)
-            if "date" in rows:
-                rows = rows[pd.to_datetime(rows["date"]).dt.date <= day]
-            rows.to_parquet(ours / file.name)
-
-        lived = read_run(run_day(str(day)))
-
-        for table in ("bt_decisions", "bt_positions", "regime_timeline"):
-            now, then = (run.tables[table] for run in (lived, run_a))
-            now, then = (t[pd.to_datetime(t["date"]).dt.date == day] for t in (now, then))
-            assert len(then) > 0
-            pd.testing.assert_frame_equal(
-                now.reset_index(drop=True), then.reset_index(drop=True), check_exact=True
-            )
-    state = (daily.day_folder(END) / "run" / "state.json").read_text()
-    assert state == (request_a.out / "state.json").read_text()
 
 
 def test_a_published_decision_that_the_inputs_do_not_give_is_named(run_a, request_a, monkeypatch):
@@ -345,8 +314,37 @@ def test_an_explanation_goes_from_the_weight_to_the_imported_file(request_a, run
         "no vendor answer: imported with fact_price.parquet, sha256 ",
     ):
         assert words in lines
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="NOSUCH: not in this lake"):
         explain(prepared, document, "NOSUCH", from_files(prepared, None))
+
+
+def test_the_numbers_on_the_way_multiply_to_the_weight(request_a, run_a):
+    prepared = prepare(replace(request_a, command="signals"))
+    book = run_a.signal["target_weights"]
+
+    blocks = "\n".join(explain(prepared, run_a.signal, None, from_files(prepared, None)))
+
+    found = {block.split(":")[0]: block for block in blocks.split("\n\n") if ": weight" in block}
+    assert found.keys() == book.keys()
+    for asset, block in found.items():
+        number = {
+            name: float(value)
+            for name, value in re.findall(
+                r"(held:|scale|before scaling|share|leg|over \d+ ALTs, left over"
+                r"|ALT exposure to \w+) ([-+]?[0-9.]+)",
+                block,
+            )
+        }
+        decided = number.get("held:", book[asset])
+        unscaled = number["before scaling"]
+        assert number["scale"] * unscaled == pytest.approx(decided, abs=2e-6)
+        if asset in ("BTC", "ETH"):
+            parts = re.findall(r"([-+][0-9.]+) x beta ([-0-9.]+)", block)
+            exposure = sum(float(weight) * float(beta) for weight, beta in parts)
+            assert exposure == pytest.approx(number[f"ALT exposure to {asset}"], abs=2e-4)
+            assert -exposure == pytest.approx(unscaled, abs=2e-4)
+        else:
+            assert -number["share"] * number["leg"] == pytest.approx(unscaled, abs=2e-6)
 
 
 def test_the_page_of_a_run_ends_at_the_content_of_its_lake(request_a, run_a):
