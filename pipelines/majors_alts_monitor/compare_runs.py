@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from majors_alts_monitor.config import by_dotted_key
+from majors_alts_monitor.errors import ReproductionError
 from majors_alts_monitor.metrics import sharpe
 from majors_alts_monitor.outputs import RunTables, plain, read_run
 from majors_alts_monitor.recorded_lake import remembered
-from majors_alts_monitor.reproduce import request_from
+from majors_alts_monitor.reproduce import other_inputs, request_from
 from majors_alts_monitor.results import report
-from majors_alts_monitor.run import Request, prepare, signal_document
+from majors_alts_monitor.run import Request, code_version, prepare, signal_document
 from pipeline_kit import atomic
 from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.manifest import readable_json
@@ -68,11 +70,11 @@ def main(argv: Sequence[str]) -> None:
     lake_b = flags.data_lake_b or remembered(str(b.manifest["run_id"]))
     effects = compare(a, b, lake_a, lake_b)
     sys.stdout.write(table(recorded(a), recorded(b), effects))
-    document = readable_json(plain({"effects": [asdict(e) for e in effects]}))
+    sys.stdout.write(book_table(recorded(a), recorded(b), effects))
+    sys.stdout.write("\n".join(changes(a.manifest, b.manifest, code_version())) + "\n")
     if flags.json:
-        atomic.write_text(flags.json, document)
-    else:
-        sys.stdout.write(document)
+        document = plain({"effects": [asdict(effect) for effect in effects]})
+        atomic.write_text(flags.json, readable_json(document))
 
 
 def compare(a: RunTables, b: RunTables, lake_a: Path, lake_b: Path) -> list[Effect]:
@@ -82,9 +84,18 @@ def compare(a: RunTables, b: RunTables, lake_a: Path, lake_b: Path) -> list[Effe
 
     Raises
     ------
+    ReproductionError
+        If a lake is not the one its run read: what its data did would pass for code.
     RangeError
-        If a lake does not hold the range of the run.
+        If a lake does not hold the range of the other run.
     """
+    for run, lake in ((a, lake_a), (b, lake_b)):
+        other = other_inputs(run.manifest, lake)
+        if other:
+            raise ReproductionError(
+                f"{lake}: {other[0]} is not what run {run.manifest['run_id']} read; name the lake "
+                "of the run with --data-lake-a or --data-lake-b"
+            )
     first = request_from(a.manifest, lake_a, Path("unused"))
     last = request_from(b.manifest, lake_b, Path("unused"))
     effects, before = [], recorded(a)
@@ -129,11 +140,13 @@ def table(a: Outcome, b: Outcome, effects: Sequence[Effect]) -> str:
     --------
     >>> a, b = Outcome(1.0, {"BTC": 0.2}), Outcome(1.5, {"BTC": 0.3})
     >>> print(table(a, b, [Effect("data", 0.5, {"BTC": 0.1})]), end="")
+    Sharpe: A +1.0000, B +1.5000
     cause        Sharpe   book moved  largest move
     data        +0.5000       0.1000  BTC +0.1000
     B minus A   +0.5000       0.1000
     """
-    lines = [f"{'cause':<10} {'Sharpe':>8} {'book moved':>12}  largest move"]
+    lines = [f"Sharpe: A {a.sharpe:+.4f}, B {b.sharpe:+.4f}"]
+    lines.append(f"{'cause':<10} {'Sharpe':>8} {'book moved':>12}  largest move")
     for effect in effects:
         moves = sorted(effect.book_change.items(), key=lambda item: (-abs(item[1]), item[0]))
         largest = f"{moves[0][0]} {moves[0][1]:+.4f}" if moves else "none"
@@ -143,6 +156,65 @@ def table(a: Outcome, b: Outcome, effects: Sequence[Effect]) -> str:
     whole = _effect("B minus A", a, b)
     lines.append(f"{whole.cause:<10} {whole.sharpe_change:>+8.4f} {whole.turnover:>12.4f}")
     return "\n".join(lines) + "\n"
+
+
+def book_table(a: Outcome, b: Outcome, effects: Sequence[Effect]) -> str:
+    """Return the last day's book of A, what each cause did to it, and that of B, asset by asset.
+
+    Examples
+    --------
+    >>> a, b = Outcome(1.0, {"BTC": 0.2}), Outcome(1.5, {"BTC": 0.3})
+    >>> print(book_table(a, b, [Effect("data", 0.5, {"BTC": 0.1})]), end="")
+    book             A      data         B
+    BTC        +0.2000   +0.1000   +0.3000
+    >>> print(book_table(a, a, []), end="")
+    book: the same
+    """
+    moved = [effect for effect in effects if effect.book_change]
+    assets = sorted({asset for effect in moved for asset in effect.book_change})
+    if not assets:
+        return "book: the same\n"
+    lines = [f"{'book':<8}" + "".join(f"{name:>10}" for name in _columns(moved))]
+    for asset in assets:
+        moves = [effect.book_change.get(asset, 0.0) for effect in moved]
+        weights = [a.book.get(asset, 0.0), *moves, b.book.get(asset, 0.0)]
+        lines.append(f"{asset:<8}" + "".join(f"{weight:>+10.4f}" for weight in weights))
+    return "\n".join(lines) + "\n"
+
+
+def _columns(moved: Sequence[Effect]) -> list[str]:
+    return ["A", *(effect.cause for effect in moved), "B"]
+
+
+def changes(a: Mapping[str, Any], b: Mapping[str, Any], today: str) -> list[str]:
+    """Return what differs between the manifests of A and B, cause by cause, in words.
+
+    Parameters
+    ----------
+    a, b : mapping
+        ``manifest.json``.
+    today : str
+        The code version both are run with in between.
+    """
+    said = [
+        f"{cause}: {run['code_version'][:12]}, today's is {today[:12]}"
+        for cause, run in (("code", a), ("code of B", b))
+        if run["code_version"] != today
+    ]
+    inputs = [{name: one["sha256"] for name, one in run["inputs"].items()} for run in (a, b)]
+    said += [f"data: {name} has other content" for name in _other_keys(*inputs)]
+    if a["known_at"] != b["known_at"]:
+        said.append(f"data: known_at {a['known_at']} -> {b['known_at']}")
+    old, new = (by_dotted_key(run["config"]) for run in (a, b))
+    said += [f"config: {key} {old.get(key)} -> {new.get(key)}" for key in _other_keys(old, new)]
+    if a["command"] != b["command"]:
+        words = (" ".join(map(str, run["command"].values())) for run in (a, b))
+        said.append("range: " + " -> ".join(words))
+    return said or ["nothing differs: same code, data, configuration and range"]
+
+
+def _other_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
 
 
 def _steps(first: Request, last: Request) -> Iterator[tuple[str, Request]]:

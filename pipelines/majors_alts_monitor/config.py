@@ -546,6 +546,21 @@ def effective_values(config: MonitorConfig) -> dict[str, Any]:
     return values
 
 
+def by_dotted_key(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by the key that ``--set`` would name.
+
+    Examples
+    --------
+    >>> by_dotted_key({"beta": {"ridge_alpha": 0.3}})
+    {'beta.ridge_alpha': 0.3}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        flat |= by_dotted_key(value, f"{key}.") if isinstance(value, Mapping) else {key: value}
+    return flat
+
+
 def _read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text("utf-8"))

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from majors_alts_monitor.data_io import Lake, open_lake
+from majors_alts_monitor.errors import ReproductionError
 from pipeline_kit import atomic, paths
 from pipeline_kit.errors import LakeContractError
 from pipeline_kit.lake import MANIFEST, read_manifest, sealed_tables
@@ -50,10 +51,20 @@ def remember(run_id: str, lake: Lake) -> None:
 
 
 def remembered(run_id: str) -> Path:
-    """Return the lake that a run read, if it is still there, else ours."""
+    """Return the lake that a run read, if it is still there, else ours.
+
+    Raises
+    ------
+    ReproductionError
+        If there is neither.
+    """
     note = _note(run_id)
     folder = Path(note.read_text("utf-8").strip()) if note.is_file() else paths.lake_dir()
-    return folder if folder.is_dir() else paths.lake_dir()
+    if folder.is_dir():
+        return folder
+    if not paths.lake_dir().is_dir():
+        raise ReproductionError(f"{folder}: the lake of run {run_id} is gone; name where it is now")
+    return paths.lake_dir()
 
 
 def held_lakes() -> Path:

@@ -18,7 +18,12 @@ from typing import Any, Final
 import duckdb
 import pandas as pd
 
-from majors_alts_monitor.config import MonitorConfig, build_config, effective_values
+from majors_alts_monitor.config import (
+    MonitorConfig,
+    build_config,
+    by_dotted_key,
+    effective_values,
+)
 from majors_alts_monitor.daily import day_config, day_folder
 from majors_alts_monitor.data_io import (
     Lake,
@@ -229,17 +234,8 @@ def _differing(
 
 
 def _changed_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
-    old, new = _flat(before), _flat(now)
+    old, new = by_dotted_key(before), by_dotted_key(now)
     return tuple(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by dotted key."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        key = f"{prefix}{name}"
-        flat |= _flat(value, f"{key}.") if isinstance(value, Mapping) else {key: value}
-    return flat
 
 
 if __name__ == "__main__":

@@ -91,13 +91,7 @@ def request_from(manifest: Mapping[str, Any], lake: Path, out: Path) -> Request:
 
 def cause(manifest: Mapping[str, Any], lake: Path) -> str:
     """Return the first thing that is not what the manifest records."""
-    facts = open_lake(lake).facts
-    recorded = {name: entry["sha256"] for name, entry in manifest["inputs"].items()}
-    changed = sorted(
-        name
-        for name in recorded | dict(facts.content_sha256)
-        if recorded.get(name) != facts.content_sha256.get(name)
-    )
+    changed = other_inputs(manifest, lake)
     if changed:
         return f"input {changed[0]} has other content; name the lake of the run with --data-lake"
     if manifest["lock_sha256"] != sha256_file(paths.lock_file()):
@@ -105,6 +99,13 @@ def cause(manifest: Mapping[str, Any], lake: Path) -> str:
     if manifest["code_version"] != code_version():
         return "the code has changed; check out the run's commit"
     return "same inputs, lock and code: the recorded file was altered, or the run is not pure"
+
+
+def other_inputs(manifest: Mapping[str, Any], lake: Path) -> list[str]:
+    """Return the tables of a lake that are not what the run of the manifest read."""
+    now = open_lake(lake).facts.content_sha256
+    then = {name: entry["sha256"] for name, entry in manifest["inputs"].items()}
+    return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
 
 def _is_intact(path: Path, sha256: str | None) -> bool:

@@ -16,7 +16,7 @@ import pytest
 
 from majors_alts_monitor import replay as replay_module
 from majors_alts_monitor.audit import audit_lake, write_audit
-from majors_alts_monitor.compare_runs import compare, recorded
+from majors_alts_monitor.compare_runs import changes, compare, recorded
 from majors_alts_monitor.config import load_config
 from majors_alts_monitor.errors import CausalityError, ConfigError, ReproductionError
 from majors_alts_monitor.explain import answers, from_files
@@ -147,6 +147,8 @@ def test_a_change_of_the_configuration_is_named_and_explains_the_whole_change(
     assert by_cause["code of B"] == 0
     assert by_cause["config"] == pytest.approx(change, abs=1e-12)
     assert change < 0
+    said = changes(run_a.manifest, run_b.manifest, run_a.manifest["code_version"])
+    assert said == ["config: costs.slippage_bps 5.0 -> 50.0"]
     monkeypatch.setattr(replay_module, "day_config", lambda: dearer)
     replayed = replay_day(END, run_dir=request_a.out, lake=request_a.lake)
     assert replayed.config_keys == ("costs.slippage_bps",)
@@ -204,6 +206,11 @@ def test_revised_data_explain_the_whole_change(run_a, run_b, request_a, revised)
 
     assert only_cause(effects) == "data"
     assert adds_up(effects, run_a, run_b)
+
+
+def test_a_comparison_on_another_lake_than_the_runs_is_refused(run_a, run_b, request_a):
+    with pytest.raises(ReproductionError, match="fact_price is not what run"):
+        compare(run_a, run_b, request_a.lake, request_a.lake)
 
 
 def test_what_was_revised_before_its_row_was_final_leaves_no_vintage_gap(run_b):

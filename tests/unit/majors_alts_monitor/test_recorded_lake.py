@@ -11,6 +11,7 @@ from lake_ingest.compact import compact
 from lake_ingest.import_lake import import_lake
 from majors_alts_monitor import recorded_lake
 from majors_alts_monitor.data_io import open_lake
+from majors_alts_monitor.errors import ReproductionError
 from majors_alts_monitor.recorded_lake import held_lakes, open_held, pin_lake, remember, remembered
 from majors_alts_monitor.upkeep import expire_lakes
 from pipeline_kit import paths
@@ -55,6 +56,18 @@ def test_what_was_read_is_there_after_the_lake_has_grown_and_was_compacted(ours,
     assert open_lake(ours).facts.last_day > read.facts.last_day
     assert open_lake(remembered("run")).facts == read.facts
     assert all(file.is_file() for files in read.tables.values() for file in files)
+
+
+def test_a_lake_that_is_gone_is_named(ours, tmp_path):
+    other = tmp_path / "other"
+    write_tables(other, read_tables(tmp_path / "first"))
+    remember("run", open_held(other))
+    other.rename(tmp_path / "moved")
+
+    assert remembered("run") == ours
+    ours.rename(tmp_path / "elsewhere")
+    with pytest.raises(ReproductionError, match="other: the lake of run run is gone"):
+        remembered("run")
 
 
 def test_a_state_of_the_lake_takes_no_room_of_its_own_and_is_held_once(ours):
