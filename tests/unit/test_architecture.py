@@ -113,3 +113,33 @@ def test_a_source_root_and_the_dbt_project_are_not_packages():
     assert not (SOURCE / "__init__.py").exists()
     assert not (ROOT / "dbt_project" / "__init__.py").exists()
     assert not (ROOT / "docker" / "__init__.py").exists()
+
+
+def users_of(name):
+    """Return the modules of ours that define, import or call ``name``."""
+    found = {"defines": set(), "imports": set(), "calls": set()}
+    for path in modules():
+        module = str(path.relative_to(SOURCE).with_suffix(""))
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                found["defines"].add(module)
+            elif isinstance(node, ast.ImportFrom) and name in {a.name for a in node.names}:
+                found["imports"].add(module)
+            elif isinstance(node, ast.Call) and name in (
+                getattr(node.func, "id", ""),
+                getattr(node.func, "attr", ""),
+            ):
+                found["calls"].add(module)
+    return found
+
+
+def test_one_function_decides_and_only_the_walk_asks_it():
+    backtest = "majors_alts_monitor/backtest"
+
+    assert users_of("decide") == {
+        "defines": {f"{backtest}/decision"},
+        "imports": {f"{backtest}/walk"},
+        "calls": {f"{backtest}/walk"},
+    }
+    # Read back from a written state, a decision is not taken again.
+    assert users_of("Decision")["calls"] == {f"{backtest}/decision", "majors_alts_monitor/state"}
