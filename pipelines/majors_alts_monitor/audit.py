@@ -38,12 +38,12 @@ from majors_alts_monitor.data_io import (
     dbt_artifacts,
     features_of,
     market_of,
-    open_lake,
     open_warehouse,
     read_features,
     read_market,
 )
 from majors_alts_monitor.errors import CausalityError, ConfigError
+from majors_alts_monitor.recorded_lake import open_held
 from majors_alts_monitor.strategy import Strategy, run_strategy
 from pipeline_kit import atomic, paths
 from pipeline_kit.bucket import Bucket
@@ -135,7 +135,7 @@ def audit_lake(
     config: MonitorConfig | None = None,
     workers: int = WORKERS,
 ) -> Audit:
-    """Return the audit of a lake; nothing is written but the cached warehouse.
+    """Return the audit of a lake; nothing is written but caches.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def audit_lake(
     if start > end or cuts < 1:
         raise ConfigError(f"audit: {cuts} cuts between {start} and {end}; give at least one day")
     config = config or load_config()
-    opened = open_lake(lake)
+    opened = open_held(lake)
     check_range(opened, start, end)
     days = cut_days(start, end, cuts)
     built = open_warehouse(opened, config, None)
