@@ -145,17 +145,29 @@ def table(a: Outcome, b: Outcome, effects: Sequence[Effect]) -> str:
     data        +0.5000       0.1000  BTC +0.1000
     B minus A   +0.5000       0.1000
     """
-    lines = [f"Sharpe: A {a.sharpe:+.4f}, B {b.sharpe:+.4f}"]
+    lines = [f"Sharpe: A {_signed(a.sharpe)}, B {_signed(b.sharpe)}"]
     lines.append(f"{'cause':<10} {'Sharpe':>8} {'book moved':>12}  largest move")
     for effect in effects:
         moves = sorted(effect.book_change.items(), key=lambda item: (-abs(item[1]), item[0]))
         largest = f"{moves[0][0]} {moves[0][1]:+.4f}" if moves else "none"
         lines.append(
-            f"{effect.cause:<10} {effect.sharpe_change:>+8.4f} {effect.turnover:>12.4f}  {largest}"
+            f"{effect.cause:<10} {_signed(effect.sharpe_change):>8} {effect.turnover:>12.4f}  "
+            f"{largest}"
         )
     whole = _effect("B minus A", a, b)
-    lines.append(f"{whole.cause:<10} {whole.sharpe_change:>+8.4f} {whole.turnover:>12.4f}")
+    lines.append(f"{whole.cause:<10} {_signed(whole.sharpe_change):>8} {whole.turnover:>12.4f}")
     return "\n".join(lines) + "\n"
+
+
+def _signed(value: float) -> str:
+    """Return a ratio or a change of it; a signal has none.
+
+    Examples
+    --------
+    >>> _signed(0.5), _signed(math.nan)
+    ('+0.5000', 'none')
+    """
+    return "none" if math.isnan(value) else f"{value:+.4f}"
 
 
 def book_table(a: Outcome, b: Outcome, effects: Sequence[Effect]) -> str:
