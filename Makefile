@@ -34,7 +34,7 @@ export GX_ANALYTICS_ENABLED := false
 export SCARF_ANALYTICS := false
 
 .PHONY: help setup lock run fetch warehouse signals backtest sweep audit reproduce quality doctor \
-  docs dictionary airflow up down bench chaos lint test \
+  docs dictionary airflow up down bench chaos nights lint test \
   test-distributed
 
 help: ## list the verbs
@@ -119,6 +119,9 @@ bench: $(READY) ## time engine, regime, sizing and warehouse; the last takes an 
 
 chaos: $(READY) ## kill deliveries at every point; fill its disk, take its vendors; list the points
 	@CHAOS=all $(BIN)/pytest -q tests/chaos
+
+nights: $(READY) ## live DAYS nights (30) in two worlds, compare with one backtest: make nights [DAYS=30]
+	@DAYS="$(or $(DAYS),30)" $(BIN)/pytest -q --timeout 14400 tests/integration/test_days_lived.py
 
 lint: $(READY) ## formatting, lint and types
 	@$(BIN)/ruff format --check --quiet .

@@ -3,14 +3,16 @@
 The bundled vendors are asked anew every night at 00:50, as the DAG does. Two worlds: a quiet one,
 and one whose vendors revise their newest bars and refuse every fourth night, so that somebody
 fetches again at noon; such a day may differ, and the replay must name the rows that came late.
-``DAYS=30`` lives a month in both; ``make test`` lives a few days in the second.
+``make nights`` lives a month in both; ``make test`` a few days in the second.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -75,6 +77,7 @@ def live(day: date) -> None:
     daily.replay_before(asof)
     daily.run_day(asof)
     deliver_day(asof)
+    daily.headline(asof)
     report_health(asof)
 
 
@@ -167,6 +170,13 @@ def differing_days(life: Life) -> list[date]:
             for name in tables
         )
     ]
+
+
+def test_a_night_is_what_the_tasks_of_the_dag_call_in_their_order():
+    dag = Path(__file__).parents[2].joinpath("dags", "daily_signal.py").read_text("utf-8")
+    called = re.compile(r"(\w+)\(asof\b(?!:)")
+
+    assert called.findall(inspect.getsource(live)) == called.findall(dag)
 
 
 def test_every_day_that_was_told_all_in_time_is_the_backtests_day_to_the_bit(life):
