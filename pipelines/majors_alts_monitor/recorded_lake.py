@@ -112,4 +112,5 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _note(run_id: str) -> Path:
-    return held_lakes() / f"{run_id}.txt"
+    # The id comes out of a file that anyone may have edited.
+    return held_lakes() / f"{Path(run_id).name}.txt"

@@ -3,7 +3,7 @@
 The bundled vendors are asked anew every night at 00:50, as the DAG does. Two worlds: a quiet one,
 and one whose vendors revise their newest bars and refuse every fourth night, so that somebody
 fetches again at noon; such a day may differ, and the replay must name the rows that came late.
-``make nights`` lives a month in both; ``make test`` a few days in the second.
+``make nights`` lives a month in both; ``make test`` two days in the second.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tests.dags.world import SMALL, SYMBOLS
 
 pytestmark = pytest.mark.dbt
 MONTH = int(os.environ.get("DAYS") or 0)
-DAYS = MONTH or 3
+DAYS = MONTH or 2
 FIRST = date(2024, 7, 1)
 HISTORY_DAYS = 170
 REFUSED = 4
