@@ -205,7 +205,8 @@ def _standardised_moment(returns: Returns, power: int) -> float:
     spread = float(r.std()) if r.size > 1 and np.ptp(r) != 0 else 0.0
     if spread == 0:
         return math.nan
-    return float(np.mean(((r - r.mean()) / spread) ** power))
+    # A product rounds alike on every processor; a vectorised power does not.
+    return float(np.mean(np.multiply.reduce([(r - r.mean()) / spread] * power)))
 
 
 def psr(sharpe: float, benchmark: float, n: int, skew: float, kurtosis: float) -> float:
