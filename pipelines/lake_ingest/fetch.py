@@ -35,7 +35,9 @@ from lake_ingest.plan import (
     Known,
     Planner,
     coingecko_floor,
+    deepest_floor,
     describe_plan,
+    plan_besides,
     plan_jobs,
 )
 from lake_ingest.progress import Progress
@@ -191,7 +193,16 @@ class _Fetch:
 
     def _tell_plan(self, run: Run) -> None:
         _say(f"fetch {run.run_id}: {self._request.start} to {self._request.end}")
-        for line in describe_plan(run.jobs, self._request.sources, self._settings):
+        besides = plan_besides(
+            self._rows,
+            self._planner,
+            sources=self._request.sources,
+            floor=deepest_floor(run.started_at, self._settings),
+            checked=self._settings.checked_assets,
+            is_derivatives_only=self._request.is_derivatives_only,
+        )
+        jobs = [*run.jobs, *besides]
+        for line in describe_plan(jobs, self._request.sources, self._settings):
             _say(line)
 
     def _collect(self, clients: Clients, run: Run) -> Collected:

@@ -146,6 +146,42 @@ def plan_jobs(
     return tuple(jobs)
 
 
+def plan_besides(
+    rows: Iterable[MapRow],
+    planner: Planner,
+    *,
+    sources: Collection[str],
+    floor: date,
+    checked: Collection[str],
+    is_derivatives_only: bool = False,
+) -> tuple[Job, ...]:
+    """Return what CoinGlass is asked for after the first round, for the estimate only.
+
+    These are the series of pairs that are compared with Binance's, and the funding of assets that
+    Binance does not serve or is not asked for. ``floor`` is the first day of 8h bars that the plan
+    shows.
+    """
+    if "coinglass" not in sources:
+        return ()
+    is_alone = is_derivatives_only or "binance" not in sources
+    jobs: list[Job] = []
+    for row in rows:
+        pair = row.binance_symbol
+        if pair and not is_derivatives_only and (is_alone or row.asset_id in checked):
+            jobs += planner.jobs(row, "pair_price", [pair])
+            jobs += planner.jobs(row, "pair_funding", [pair], floor=floor)
+        if is_alone or not pair:
+            spelling = row.coinglass_spellings[:1]
+            jobs += planner.jobs(row, "oi_weighted_funding", spelling, floor=floor)
+    return tuple(jobs)
+
+
+def deepest_floor(now: datetime, settings: Settings) -> date:
+    """Return the first day of 8h bars on the best CoinGlass plan: which is ours, a request tells."""
+    depths = settings.plan.coinglass_history_days.values()
+    return now.astimezone(UTC).date() - timedelta(days=max(days.get(8, 1) for days in depths) - 1)
+
+
 def coingecko_floor(now: datetime, settings: Settings) -> date:
     """Return the first day CoinGecko's plan lets us see at ``now``."""
     if settings.coingecko_plan == "pro":

@@ -538,6 +538,19 @@ def test_the_plan_is_told_before_the_first_request(
     ]
 
 
+@pytest.mark.parametrize(
+    "sources", [("coinglass", "coingecko", "binance"), ("coinglass", "coingecko")]
+)
+def test_the_plan_counts_every_request_of_a_fetch_in_which_nothing_fails(
+    world: World, capsys: pytest.CaptureFixture[str], sources: tuple[str, ...]
+) -> None:
+    assert world.fetch(sources=sources) is None
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("plan:")]
+    told = {line.split(": ")[1]: int(line.split(", ")[1].split()[0]) for line in lines}
+    assert told == {vendor: world.asked_of(vendor) for vendor in sources}
+
+
 def test_a_source_that_was_not_asked_for_is_not_asked(world: World) -> None:
     world.fetch(sources=("coingecko",))
 

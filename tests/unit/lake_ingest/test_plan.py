@@ -17,8 +17,10 @@ from lake_ingest.plan import (
     Planner,
     coingecko_floor,
     count_requests,
+    deepest_floor,
     describe_plan,
     first_gap,
+    plan_besides,
     plan_jobs,
 )
 from lake_ingest.settings import load_settings
@@ -159,6 +161,45 @@ def test_the_plan_says_requests_and_minutes() -> None:
         "plan: coinglass: 2 series, 6 requests, 0.2 minutes at 28 a minute",
         "plan: coingecko: 1 series, 2 requests, 0.1 minutes at 25 a minute",
     ]
+
+
+def besides(*sources: str, **options: bool) -> dict[str, list[str]]:
+    rows = [
+        MapRow("BTC", "bitcoin", "BTCUSDT", ("BTC",), 1, "coin", None, None, ""),
+        MapRow("LEO", "leo-token", "", ("LEO",), 1, "coin", None, None, ""),
+        ROW,
+    ]
+    planner = Planner(known(), START, END, SETTINGS)
+    jobs = plan_besides(rows, planner, sources=sources, floor=date.min, checked=("BTC",), **options)
+    asked: dict[str, list[str]] = {}
+    for job in jobs:
+        asked.setdefault(job.series, []).append(job.identity)
+    return asked
+
+
+def test_what_is_compared_and_what_stands_in_is_planned_too() -> None:
+    """By hand: BTC is compared, LEO has no contract; without Binance all pairs stand in."""
+    pairs, bases = ["BTCUSDT", "1000PEPEUSDT"], ["BTC", "LEO", "PEPE"]
+
+    assert besides(*SOURCES) == {
+        "pair_price": ["BTCUSDT"],
+        "pair_funding": ["BTCUSDT"],
+        "oi_weighted_funding": ["LEO"],
+    }
+    assert besides("coinglass") == {
+        "pair_price": pairs,
+        "pair_funding": pairs,
+        "oi_weighted_funding": bases,
+    }
+    assert besides("coinglass", is_derivatives_only=True) == {"oi_weighted_funding": bases}
+    assert besides("coingecko", "binance") == {}
+
+
+def test_the_deepest_plan_is_assumed_until_the_vendor_tells_ours() -> None:
+    # 720 days of 8h bars, that of today included.
+    now = datetime(2024, 12, 31, 0, 50, tzinfo=UTC)
+
+    assert deepest_floor(now, SETTINGS) == date(2024, 12, 31) - timedelta(719)
 
 
 @pytest.mark.parametrize(
