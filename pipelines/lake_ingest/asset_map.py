@@ -1,6 +1,6 @@
 """Who is who: the reviewed, versioned map from vendor identities to ``asset_id``.
 
-Ticker collisions, multiplied contracts, changes of name and delistings are rows of
+Ticker collisions, multiplied contracts, changes of name and delistings are rows of the dbt seed
 ``asset_map.csv``, never string tricks. A row is valid from ``valid_from`` to ``valid_to``, both
 days included; an empty bound is open. No vendor identity may belong to two assets on one day.
 """
@@ -8,16 +8,17 @@ days included; an empty bound is open. No vendor identity may belong to two asse
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib import resources
 from itertools import combinations
 from typing import IO, Final
 
 from lake_ingest.errors import MapError
+from pipeline_kit.paths import seeds_dir
 
 COLUMNS: Final = (
     "asset_id",
@@ -93,7 +94,9 @@ class AssetMap:
 
 
 def load_map(source: IO[str] | None = None) -> AssetMap:
-    """Return the map of ``asset_map.csv``, or of ``source``, after checking it.
+    """Return the map of ``dbt_project/seeds/asset_map.csv``, or of ``source``, after checking it.
+
+    dbt tests the same file in every build, but only here is it refused before the first request.
 
     Raises
     ------
@@ -101,7 +104,7 @@ def load_map(source: IO[str] | None = None) -> AssetMap:
         If a row is malformed, or two assets share an identity on one day.
     """
     if source is None:
-        with resources.files("lake_ingest").joinpath("asset_map.csv").open(encoding="utf-8") as f:
+        with (seeds_dir() / "asset_map.csv").open(encoding="utf-8", newline="") as f:
             return load_map(f)
     reader = csv.DictReader(source)
     if tuple(reader.fieldnames or ()) != COLUMNS:
@@ -144,6 +147,8 @@ def find_collisions(rows: Iterable[MapRow]) -> list[str]:
 
 def _parse_row(record: dict[str, str], number: int) -> MapRow:
     where = f"asset_map.csv line {number}"
+    if None in record or None in record.values():
+        raise MapError(f"{where}: not {len(COLUMNS)} fields; a note with a comma needs quotes")
     spellings = tuple(filter(None, (record["coinglass_spellings"] or "").split("|")))
     try:
         row = MapRow(
@@ -168,8 +173,8 @@ def _check_row(row: MapRow, where: str) -> None:
         raise MapError(f"{where}: asset_id {row.asset_id!r} is not an upper-case ticker")
     if row.kind not in KINDS:
         raise MapError(f"{where}: kind {row.kind!r} is none of {', '.join(sorted(KINDS))}")
-    if not row.multiplier >= 1:
-        raise MapError(f"{where}: multiplier {row.multiplier} is below 1")
+    if not 1 <= row.multiplier < math.inf:
+        raise MapError(f"{where}: multiplier {row.multiplier} is no number of at least 1")
     if row.valid_from and row.valid_to and row.valid_from > row.valid_to:
         raise MapError(f"{where}: valid_from {row.valid_from} is after valid_to {row.valid_to}")
     for identity in filter(None, (row.coingecko_id, row.binance_symbol, *row.coinglass_spellings)):

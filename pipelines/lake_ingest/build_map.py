@@ -1,8 +1,8 @@
 """Propose changes to the asset map: ``python -m lake_ingest.build_map``.
 
 Reads the largest coins of CoinGecko and the lists of CoinGlass and Binance, compares them with
-``asset_map.csv`` and prints what a person may want to add or end. It never edits the map: a
-ticker can belong to two coins, and only a person knows which one a venue means.
+the seed ``asset_map.csv`` and prints what a person may want to add or end. It never edits the map:
+a ticker can belong to two coins, and only a person knows which one a venue means.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def main(argv: Sequence[str]) -> None:
     lines = propose(load_map().rows, listed, now.astimezone(UTC).date())
     for line in lines:
         sys.stdout.write(f"{line}\n")
-    sys.stdout.write(f"{len(lines)} proposals; asset_map.csv is edited by hand\n")
+    sys.stdout.write(f"{len(lines)} proposals; dbt_project/seeds/asset_map.csv is edited by hand\n")
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def plan_besides(
 
 
 def deepest_floor(now: datetime, settings: Settings) -> date:
-    """Return the first day of 8h bars on the best CoinGlass plan: which is ours, a request tells."""
+    """Return the first day of 8h bars on CoinGlass's best plan; ours is known by asking."""
     depths = settings.plan.coinglass_history_days.values()
     return now.astimezone(UTC).date() - timedelta(days=max(days.get(8, 1) for days in depths) - 1)
 

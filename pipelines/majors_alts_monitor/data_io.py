@@ -137,7 +137,7 @@ def warehouse_file(
     identity = {
         "content": dict(content_sha256),
         "variables": warehouse_variables(config, known_at),
-        "models": sha256_tree(paths.dbt_project_dir(), ("*.sql", "*.yml")),
+        "models": sha256_tree(paths.dbt_project_dir(), ("*.sql", "*.yml", "*.csv")),
         "lock": sha256_file(paths.lock_file()),
     }
     folder = paths.data_dir() / config.outputs.cache_dir / "warehouse"

@@ -204,7 +204,7 @@ def code_version() -> str:
     parts = [
         sha256_tree(root / "pipelines" / "majors_alts_monitor", ("*.py", "*.yaml", "*.j2")),
         sha256_tree(root / "pipelines" / "pipeline_kit", ("*.py",)),
-        sha256_tree(root / "dbt_project", ("*.sql", "*.yml")),
+        sha256_tree(root / "dbt_project", ("*.sql", "*.yml", "*.csv")),
     ]
     return sha256_text("".join(parts))
 

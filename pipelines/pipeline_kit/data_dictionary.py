@@ -1,7 +1,8 @@
-"""Write the data dictionary from the dbt models: ``python -m pipeline_kit.data_dictionary``.
+"""Write the data dictionary from the dbt project: ``python -m pipeline_kit.data_dictionary``.
 
-Flow: ``models/**/*.yml, docs.md -> Table -> docs/data_dictionary.md``. Descriptions are written
-once, beside the models; the unit is read from them, and a column without one is an error here.
+Flow: ``models, seeds: **/*.yml, docs.md -> Table -> docs/data_dictionary.md``. Descriptions are
+written once, beside models and seeds; the unit is read from them, and a column without one is an
+error here.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pipeline_kit.paths import dbt_project_dir, project_root
 PAGE: Final = "docs/data_dictionary.md"
 LAYERS: Final = {
     "lake": "What goes in: a Parquet file or folder of files per table. Types are those required.",
+    "seeds": "Reviewed tables kept as files in `dbt_project/seeds`; schema `seeds`.",
     "marts": "What others may read, by contract. Schema `marts` of a run's warehouse.",
     "intermediate": "Versions and rules on the way; schema `intermediate`.",
     "staging": "One view per lake table: renamed and cast, nothing else; schema `staging`.",
@@ -126,7 +128,7 @@ def dictionary(project: Path) -> str:
     UndocumentedError
         If a model has no description, or a column states no unit.
     """
-    tables = sorted(read_models(project / "models"), key=lambda table: table.name)
+    tables = sorted(read_models(project), key=lambda table: table.name)
     parts = [HEAD]
     for layer, meaning in LAYERS.items():
         parts.append(f"\n## {layer.capitalize()}\n\n{meaning}\n")
@@ -134,19 +136,20 @@ def dictionary(project: Path) -> str:
     return "".join(parts)
 
 
-def read_models(folder: Path) -> Iterator[Table]:
-    """Yield what every properties file below ``folder`` says about its models."""
+def read_models(project: Path) -> Iterator[Table]:
+    """Yield what every properties file of a dbt project says about models, sources and seeds."""
     blocks = {
         name: text
-        for file in sorted(folder.rglob("*.md"))
+        for file in sorted((project / "models").rglob("*.md"))
         for name, text in _DOC_BLOCK.findall(file.read_text("utf-8"))
     }
-    for file in sorted(folder.rglob("*.yml")):
+    folders = (project / "models", project / "seeds")
+    for file in (file for folder in folders for file in sorted(folder.rglob("*.yml"))):
         said = yaml.safe_load(file.read_text("utf-8"))
         for source in said.get("sources", ()):
             for table in source["tables"]:
                 yield _table(table, source["name"], blocks)
-        for model in said.get("models", ()):
+        for model in [*said.get("models", ()), *said.get("seeds", ())]:
             yield _table(model, file.parent.name, blocks)
 
 

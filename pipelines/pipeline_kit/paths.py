@@ -24,6 +24,11 @@ def dbt_project_dir() -> Path:
     return project_root() / "dbt_project"
 
 
+def seeds_dir() -> Path:
+    """Return the folder of the reviewed tables that are kept as files, such as the asset map."""
+    return dbt_project_dir() / "seeds"
+
+
 def suites_dir() -> Path:
     """Return the folder of the Great Expectations suites."""
     return project_root() / "expectations" / "suites"

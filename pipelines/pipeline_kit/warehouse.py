@@ -328,9 +328,9 @@ def _catalog(built: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         return {
             unique_id: {
                 "metadata": {
-                    "type": "VIEW"
-                    if node.get("config", {}).get("materialized") != "table"
-                    else "BASE TABLE",
+                    "type": "BASE TABLE"
+                    if node.get("config", {}).get("materialized") in {"table", "seed"}
+                    else "VIEW",
                     "schema": node["schema"],
                     "name": node["name"],
                     "database": node["database"],

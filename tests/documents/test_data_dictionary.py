@@ -12,7 +12,7 @@ from pipeline_kit.data_dictionary import (
     read_models,
     unit_of,
 )
-from pipeline_kit.paths import dbt_project_dir, project_root
+from pipeline_kit.paths import dbt_project_dir, project_root, seeds_dir
 
 DESCRIBED = """
 models:
@@ -38,11 +38,12 @@ def test_the_page_is_fresh():
     assert page == dictionary(dbt_project_dir()), "run make dictionary"
 
 
-def test_every_model_and_lake_table_of_the_project_has_its_section():
+def test_every_model_seed_and_lake_table_of_the_project_has_its_section():
     models = {path.stem for path in (dbt_project_dir() / "models").rglob("*.sql")}
-    tables = list(read_models(dbt_project_dir() / "models"))
+    seeds = {path.stem for path in seeds_dir().glob("*.csv")}
+    tables = list(read_models(dbt_project_dir()))
 
-    assert {table.name for table in tables if table.layer != "lake"} == models
+    assert {table.name for table in tables if table.layer != "lake"} == models | seeds
     assert {table.layer for table in tables} == set(LAYERS)
 
 

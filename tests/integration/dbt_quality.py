@@ -46,6 +46,7 @@ class Project:
         self.manifest = manifest
         nodes = manifest["nodes"]
         self.models = {k: n for k, n in nodes.items() if n["resource_type"] == "model"}
+        self.seeds = {k: n for k, n in nodes.items() if n["resource_type"] == "seed"}
         self.tests = {k: n for k, n in nodes.items() if n["resource_type"] == "test"}
         self.sources: dict[str, Node] = manifest["sources"]
         self.exposures: dict[str, Node] = manifest["exposures"]
@@ -91,6 +92,10 @@ def no_model_joins_a_source_with_a_model(p: Project) -> Iterable[str]:
 
 def no_model_joins_sources(p: Project) -> Iterable[str]:
     return (m for m in p.models if len(p.source_parents(m)) > 1)
+
+
+def every_seed_has_a_reader(p: Project) -> Iterable[str]:
+    return (s for s in p.seeds if not p.children[s])
 
 
 def each_source_feeds_exactly_one_model(p: Project) -> Iterable[str]:
@@ -148,7 +153,7 @@ def every_model_has_a_key_test(p: Project) -> Iterable[str]:
         for test in p.tests.values()
         if test["test_metadata"]["name"] == "unique_key"
     }
-    return p.models.keys() - tested
+    return {**p.models, **p.seeds}.keys() - tested
 
 
 def every_model_but_plain_staging_has_a_unit_test(p: Project) -> Iterable[str]:
@@ -169,12 +174,12 @@ def every_fact_source_says_how_fresh_it_must_be(p: Project) -> Iterable[str]:
 
 
 def everything_is_described(p: Project) -> Iterable[str]:
-    described = {**p.models, **p.sources, **p.exposures}
+    described = {**p.models, **p.seeds, **p.sources, **p.exposures}
     return (name for name, node in described.items() if len(node["description"]) < 15)
 
 
 def every_column_is_described_with_unit_or_time(p: Project) -> Iterable[str]:
-    for name, node in {**p.models, **p.sources}.items():
+    for name, node in {**p.models, **p.seeds, **p.sources}.items():
         for column in node["columns"].values():
             if not UNIT.search(column["description"]):
                 yield f"{name}.{column['name']}: {column['description']!r}"
@@ -221,7 +226,7 @@ def no_long_chain_of_views(p: Project) -> Iterable[str]:
 def exposures_read_tables(p: Project) -> Iterable[str]:
     for exposure in p.exposures:
         for parent in p.parents[exposure]:
-            if parent not in p.models or p.is_view(parent):
+            if parent not in p.seeds and (parent not in p.models or p.is_view(parent)):
                 yield f"{exposure} reads {parent}"
 
 
@@ -246,7 +251,7 @@ def exposures_read_public_models(p: Project) -> Iterable[str]:
 
 
 def everything_has_an_owner(p: Project) -> Iterable[str]:
-    yield from (m for m, node in p.models.items() if not node["group"])
+    yield from (m for m, node in {**p.models, **p.seeds}.items() if not node["group"])
     yield from (e for e, node in p.exposures.items() if not node["owner"]["email"])
 
 
@@ -257,6 +262,7 @@ RULES: Final[dict[str, list[Rule]]] = {
         no_model_joins_sources,
         each_source_feeds_exactly_one_model,
         sources_are_declared_once,
+        every_seed_has_a_reader,
         every_model_has_a_parent,
         staging_reads_no_model,
         no_model_feeds_many_leaves,
@@ -342,12 +348,13 @@ def main() -> int:
         target = build_with_all_tests(Path(folder))
         project = Project(json.loads((target / "manifest.json").read_text("utf-8")))
         n_nodes = len(json.loads((target / "run_results.json").read_text("utf-8"))["results"])
-    documented = {**project.models, **project.sources}
+    documented = {**project.models, **project.seeds, **project.sources}
     columns = [c for node in documented.values() for c in node["columns"].values()]
     found, in_sql, excluded = findings(project), sql_findings(), sql_exclusions()
     n_rules = sum(map(len, RULES.values()))
     lines = [
-        f"dbt: {len(project.models)} models, {len(project.sources)} sources, "
+        f"dbt: {len(project.models)} models, {len(project.seeds)} seeds, "
+        f"{len(project.sources)} sources, "
         f"{len(project.exposures)} exposures; {n_nodes} nodes built and passed",
         f"columns: {sum(bool(c['description']) for c in columns)} of {len(columns)} described",
         f"tests: {len(project.tests)} data tests, {len(project.unit_tests)} unit tests, all passed",

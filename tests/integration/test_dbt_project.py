@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
 
+from lake_ingest.asset_map import COLUMNS, load_map
+from lake_ingest.errors import MapError
 from pipeline_kit import paths
 from tests.integration.dbt_quality import (
     RULES,
@@ -44,9 +49,11 @@ def test_no_finding(project: Project, rule: Rule) -> None:
 def test_rules_look_at_something(project: Project) -> None:
     assert len(project.models) > 30
     assert len(project.sources) == 10
+    assert {node["name"] for node in project.seeds.values()} == {"asset_map"}
     assert {node["name"] for node in project.exposures.values()} == {
         "daily_signal",
         "backfill_backtest",
+        "ingest_history",
         "dashboard",
         "email",
     }
@@ -58,6 +65,50 @@ def test_every_unit_test_and_data_test_passes(project: Project, artifacts: Path)
 
     assert {status[name] for name in project.unit_tests} == {"pass"}
     assert {status[name] for name in project.tests} == {"pass"}
+
+
+A = "AAA,coin-a,AAAUSDT,AAA|kAAA,1000,coin,,2024-01-31,"
+
+
+@pytest.mark.parametrize(
+    ("lines", "found_by"),
+    [
+        ([A, "BBB,coin-a,AAAUSDT,AAA,1,coin,2024-02-01,,passed on"], ""),
+        ([A, "BBB,,,,1,coin,,,", "CCC,,,,1,coin,,,two without any identity"], ""),
+        ([A, "BBB,coin-a,,,1,coin,2024-01-31,,"], "one_owner_a_day"),
+        ([A, "BBB,,AAAUSDT,,1,coin,,,"], "one_owner_a_day"),
+        ([A, "BBB,,,BBB|kAAA,1,coin,,,"], "one_owner_a_day"),
+        ([A, "AAA,coin-b,,,1,coin,2023-12-31,,"], "one_owner_a_day"),
+        (["AAA,coin-a,,,0.5,coin,,,"], "within"),
+        (["AAA,coin-a,,,1,coin,2024-02-01,2024-01-31,"], "within"),
+        (["AAA,coin-a,,,1,share,,,"], "accepted_values"),
+        (["AAA,coin-a,,,1,,,,"], "not_null"),
+        ([",coin-a,,,1,coin,,,"], "unique_key"),
+    ],
+)
+def test_dbt_finds_in_the_map_what_stops_a_fetch(
+    project: Project, lines: list[str], found_by: str, tmp_path: Path
+) -> None:
+    seed = tmp_path / "asset_map.csv"
+    seed.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
+    (node,) = project.seeds.values()
+    types = node["config"]["column_types"]
+    assert tuple(types) == COLUMNS
+    with duckdb.connect() as con:
+        con.execute("attach ':memory:' as warehouse; create schema warehouse.seeds")
+        columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
+        con.execute(f"create table warehouse.seeds.asset_map ({columns})")
+        con.execute(f"copy warehouse.seeds.asset_map from '{seed}' (format csv, header true)")
+        failed = {
+            test["test_metadata"]["name"]
+            for test in project.tests.values()
+            if test["attached_node"] == node["unique_id"]
+            and con.execute(test["compiled_code"]).fetchall()
+        }
+
+    assert failed == ({found_by} if found_by else set())
+    with pytest.raises(MapError) if found_by else nullcontext():
+        load_map(io.StringIO(seed.read_text()))
 
 
 def test_no_model_asks_the_clock_or_chance(project: Project) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from datetime import UTC, date, datetime
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from lake_ingest.sandbox.market import (
 )
 from lake_ingest.sandbox.series import Market, Product
 from lake_ingest.sandbox.universe import coin_named, coins
+from pipeline_kit.paths import seeds_dir
 
 SEED = 7
 FIVE_YEARS = 1825
@@ -198,7 +198,7 @@ def test_some_contracts_change_their_interval() -> None:
 
 
 def test_the_universe_holds_every_row_of_the_asset_map() -> None:
-    table = resources.files("lake_ingest").joinpath("asset_map.csv").read_text(encoding="utf-8")
+    table = (seeds_dir() / "asset_map.csv").read_text(encoding="utf-8")
     known = {coin.asset_id: coin for coin in coins()}
     for row in csv.DictReader(table.splitlines()):
         coin = known[row["asset_id"]]
