@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 
 import pandas as pd
@@ -46,11 +46,12 @@ def judge(
     for one in collected.series:
         is_core = one.job.asset_id in core_assets
         if one.error is None and one.was_asked and (one.is_live or is_core):
-            line, is_bad = _shortfall(one, end, is_newest, is_core)
-            if line and is_bad:
-                errors[line] = FetchIncompleteError(line)
-            elif line:
-                notes.append(line)
+            whole = _shortfall(one, end, is_newest, is_core)
+            for line, is_bad in [whole, *_hollow(one, end, is_newest, is_core)]:
+                if line and is_bad:
+                    errors[line] = FetchIncompleteError(line)
+                elif line:
+                    notes.append(line)
     return list(errors.values()), list(dict.fromkeys(notes))
 
 
@@ -63,6 +64,24 @@ def combine(errors: Sequence[PipelineError]) -> LakeError | None:
     more = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
     is_refused = isinstance(errors[0], UsageProblem)
     return (FetchRefusedError if is_refused else FetchIncompleteError)(f"{text}{more}")
+
+
+def _hollow(one: Series, end: date, is_newest: bool, is_core: bool) -> Iterator[tuple[str, bool]]:
+    """Yield what a chart's points lack although they are there: its values are told apart.
+
+    Vendors leave out market caps of small coins as a matter of course, a close never.
+    """
+    if one.job.series != "market_chart" or one.rows.empty:
+        return
+    name = f"{one.job.source} {one.job.series} {one.job.identity}"
+    is_expected = is_newest and one.job.last_day == end
+    for value in ("close", "marketcap", "volume"):
+        has_value = one.rows["date"][one.rows[value].notna()]
+        is_owed = is_core or (is_expected and value == "close")
+        if has_value.empty:
+            yield f"{name}: no {value} for {one.job.first_day} to {one.job.last_day}", is_owed
+        elif is_expected and has_value.max() < one.days[-1]:
+            yield f"{name}: no {value} of {one.days[-1].date()}", is_owed
 
 
 def _shortfall(one: Series, end: date, is_newest: bool, is_core: bool) -> tuple[str, bool]:

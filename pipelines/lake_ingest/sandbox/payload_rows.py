@@ -39,7 +39,7 @@ def change_rows(request: Request, answer: Answer, change: Change) -> Answer:
     payload: Any = answer.payload
     changed: Any
     if request.vendor == "coingecko" and isinstance(payload, dict) and "prices" in payload:
-        changed = {name: _change_points(name, points, change) for name, points in payload.items()}
+        changed = dict(_change_points(name, points, change) for name, points in payload.items())
     elif isinstance(payload, list):
         changed = _change_list(payload, change)
     elif isinstance(payload, dict):
@@ -76,9 +76,14 @@ def _change_list(payload: list[Any], change: Change) -> list[Any]:
     return [list(row.values()) for row in change(rows)]
 
 
-def _change_points(name: str, points: list[list[Any]], change: Change) -> list[list[Any]]:
+def _change_points(
+    name: str, points: list[list[Any]], change: Change
+) -> tuple[str, list[list[Any]]]:
+    """Return the array under the name its field has now; nulls where it has none."""
     rows = change([{"time": stamp, name: value} for stamp, value in points])
-    return [[row["time"], row.get(name)] for row in rows]
+    renamed = [] if not rows or name in rows[0] else [field for field in rows[0] if field != "time"]
+    called = (renamed or [name])[0]
+    return called, [[row.get("time"), row.get(called)] for row in rows]
 
 
 def _change_file(answer: Answer, change: Change) -> Answer:

@@ -77,6 +77,34 @@ def test_what_is_no_longer_listed_owes_no_newest_day() -> None:
     assert judged(series(DAYS[:2], is_live=False)) == ([], [])
 
 
+def chart(asset_id: str, **values: list[float | None]) -> Series:
+    whole = {name: [1.0] * len(DAYS) for name in ("close", "marketcap", "volume")}
+    rows = pd.DataFrame({"date": DAYS, **whole, **values}).replace({None: float("nan")})
+    return Series(Job("market_chart", asset_id, "coin", FIRST, LAST, FIRST), rows)
+
+
+def test_a_chart_of_points_without_values_is_no_whole_answer() -> None:
+    """Once an array of nulls passed for one of prices: the days were there, the values not."""
+    no_values, no_newest = [None] * 5, [1.0, 1.0, 1.0, 1.0, None]
+    line = "coingecko market_chart coin: no {}"
+
+    assert judged(chart("LEO")) == ([], [])
+    for asset_id, value, values, said, is_bad in (
+        ("LEO", "close", no_values, "close for 2024-01-01 to 2024-01-05", True),
+        ("LEO", "close", no_newest, "close of 2024-01-05", True),
+        ("LEO", "marketcap", no_values, "marketcap for 2024-01-01 to 2024-01-05", False),
+        ("LEO", "marketcap", no_newest, "marketcap of 2024-01-05", False),
+        ("BTC", "marketcap", no_newest, "marketcap of 2024-01-05", True),
+        ("BTC", "volume", no_values, "volume for 2024-01-01 to 2024-01-05", True),
+    ):
+        errors, notes = judged(chart(asset_id, **{value: values}))
+        told = [str(e) for e in errors] if is_bad else notes
+        assert told == [line.format(said)]
+        assert bool(errors) == is_bad
+    # A day of the past without a value is a vendor's hole, not a broken answer.
+    assert judged(chart("LEO", close=no_newest), is_newest=False) == ([], [])
+
+
 def test_a_blocked_vendor_degrades_and_does_not_fail() -> None:
     errors, notes = judged(series(DAYS), failures=[BlockedError("binance: HTTP 451")])
 

@@ -196,6 +196,17 @@ def test_rows_can_come_twice_out_of_order_or_from_the_future(
     assert [row["time"] - 3_600_000 for row in moved] == [row["time"] for row in rows]
 
 
+def test_an_array_of_a_chart_can_change_its_name_or_lose_its_values(market: Market) -> None:
+    def chart(action: dict[str, Any]) -> dict[str, Any]:
+        return dict(with_faults(market, {"action": action}).answer(CHART).payload)
+
+    whole = chart({"kind": "rename_field", "field": "no such field", "to": "x"})
+    renamed = chart({"kind": "rename_field", "field": "prices", "to": "price"})
+    assert renamed == {"price": whole["prices"]} | {k: v for k, v in whole.items() if k != "prices"}
+    dropped = chart({"kind": "drop_field", "field": "prices"})
+    assert dropped["prices"] == [[stamp, None] for stamp, _ in whole["prices"]]
+
+
 def test_fields_can_change_name_type_and_value(market: Market, rows: list[dict[str, Any]]) -> None:
     renamed = rows_after(market, {"kind": "rename_field", "field": "close", "to": "c"})
     assert set(renamed[0]) == {"time", "open", "high", "low", "c"}
