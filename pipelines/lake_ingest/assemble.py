@@ -182,14 +182,11 @@ def assemble_dim_asset(rows: Iterable[MapRow], names: Mapping[str, str]) -> pd.D
     rows : iterable of MapRow
         The assets.
     names : mapping
-        CoinGecko id to name; an id without one names itself.
+        CoinGecko id to name; null where CoinGecko was not asked or did not answer.
     """
     newest = {row.asset_id: row for row in rows}
     return pd.DataFrame(
-        [
-            (row.asset_id, names.get(row.coingecko_id, row.coingecko_id or row.asset_id), row.kind)
-            for row in newest.values()
-        ],
+        [(row.asset_id, names.get(row.coingecko_id), row.kind) for row in newest.values()],
         columns=["asset_id", "name", "kind"],
     )
 
@@ -197,7 +194,8 @@ def assemble_dim_asset(rows: Iterable[MapRow], names: Mapping[str, str]) -> pd.D
 def assemble_dim_instrument(series: Sequence[Series], rows: Sequence[MapRow]) -> pd.DataFrame:
     """Return the perpetuals seen in this fetch, with the days they were listed and delisted.
 
-    ``delisted_on`` is the day after the last bar, and null while that day is not in the fetch.
+    ``delisted_on`` is the day after the last bar, and null while that day is not in the fetch;
+    ``is_traded`` tells whether there is none. The interval is null without settlements.
     """
     multipliers = _multipliers(rows)
     intervals = {
@@ -218,9 +216,10 @@ def assemble_dim_instrument(series: Sequence[Series], rows: Sequence[MapRow]) ->
                 "binance",
                 one.job.identity.removesuffix("USDT"),
                 multipliers[one.job.identity],
-                intervals.get(one.job.identity, 8.0),
+                intervals.get(one.job.identity),
                 one.listed_on,
                 None if ended is None else ended + ONE_DAY.to_pytimedelta(),
+                one.is_live,
             )
         )
     return pd.DataFrame(
@@ -234,6 +233,7 @@ def assemble_dim_instrument(series: Sequence[Series], rows: Sequence[MapRow]) ->
             "funding_interval_hours",
             "listed_on",
             "delisted_on",
+            "is_traded",
         ],
     )
 

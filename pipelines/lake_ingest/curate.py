@@ -284,7 +284,7 @@ def _judge_dims(
     for name, frame in dims.items():
         table = TABLES[name]
         stored = dimensions.read_stored(table, snapshot.files(job.lake, name))
-        rows = dimensions.changed_rows(stored, dimensions.canonical(table, frame))
+        rows = dimensions.changed_rows(stored, dimensions.completed(table, stored, frame))
         inspection.findings[name] = gate.inspect(table, rows)
         inspection.rows[name] = len(frame)
         rows["row_id"] = range(len(rows))

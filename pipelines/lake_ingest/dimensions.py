@@ -1,4 +1,8 @@
-"""Keep the state of assets and instruments: what is new replaces, what vanished stays."""
+"""Keep the state of assets and instruments: what is new replaces, what vanished stays.
+
+A fetch that did not hear from a vendor does not know a name or an interval, and says null; that is
+no reason to forget it.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,22 @@ def read_stored(table: Table, files: Sequence[Path]) -> pd.DataFrame:
         return canonical(table, parquet_schema(table).empty_table().to_pandas())
     with connect() as con:
         return canonical(table, con.execute(select_sql(table, files)).df())
+
+
+def completed(table: Table, stored: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return ``frame`` in canonical form, with what it leaves null as ``stored`` has it.
+
+    A column ``is_traded`` tells of contracts that are alive, so that no day ended them; without
+    it null in ``delisted_on`` means the same.
+    """
+    (key,) = table.key
+    whole = canonical(table, frame).set_index(key)
+    before = stored.set_index(key).reindex(whole.index)
+    is_known = whole.notna()
+    if "delisted_on" in whole:
+        is_traded = frame.get("is_traded", pd.Series(data=True, index=frame.index))
+        is_known["delisted_on"] |= whole.index.isin(frame.loc[is_traded.astype(bool), key])
+    return canonical(table, whole.where(is_known, before).reset_index())
 
 
 def changed_rows(stored: pd.DataFrame, incoming: pd.DataFrame) -> pd.DataFrame:

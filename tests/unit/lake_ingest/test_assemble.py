@@ -241,13 +241,19 @@ def test_a_contract_that_trades_to_the_end_of_the_fetch_has_no_end_yet() -> None
     assert assemble_dim_instrument([klines(is_live=False)], ROWS)["delisted_on"].tolist() == [None]
 
 
-def test_an_asset_has_the_vendors_name_or_its_id() -> None:
+def test_an_asset_has_the_vendors_name_or_none() -> None:
     assets = assemble_dim_asset(ROWS, {"pepe": "Pepe"})
 
-    assert dict(zip(assets["asset_id"], assets["name"], strict=True)) == {
+    assert dict(zip(assets["asset_id"], assets["name"].fillna(""), strict=True)) == {
         "PEPE": "Pepe",
-        "BTC": "bitcoin",
+        "BTC": "",
     }
+
+
+def test_an_interval_is_not_invented_where_no_settlement_came() -> None:
+    instruments = assemble_dim_instrument([klines(listed_on=FIRST)], ROWS)
+
+    assert instruments["funding_interval_hours"].isna().all()
 
 
 def test_a_settlement_at_midnight_belongs_to_the_day_it_ends() -> None:
