@@ -91,6 +91,13 @@ class _Inspection:
     held: pd.DataFrame
     findings: dict[str, list[Finding]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def judge(self, table: Table, rows: pd.DataFrame) -> pd.DataFrame:
+        """Let gate 1 look at a table's rows; return those it holds back."""
+        findings = self.findings[table.name] = gate.inspect(table, rows)
+        self.reports[table.name] = gate.report(table, rows, findings)
+        return gate.held_back(table, rows, findings)
 
 
 def commit(
@@ -266,8 +273,7 @@ def _inspect(con: duckdb.DuckDBPyConnection, job: _Job, staged: Sequence[str]) -
         if job.is_judged:
             rows = versions.fresh_rows(con, TABLES[name])
             fresh += [name] if len(rows) else []
-            inspection.findings[name] = gate.inspect(TABLES[name], rows)
-            held.append(gate.held_back(TABLES[name], rows, inspection.findings[name]))
+            held.append(inspection.judge(TABLES[name], rows))
     if job.is_compared:
         held.append(agreement.disagreements(con, fresh))
     whole = pd.concat([frame for frame in held if len(frame)] or held[:1], ignore_index=True)
@@ -285,10 +291,9 @@ def _judge_dims(
         table = TABLES[name]
         stored = dimensions.read_stored(table, snapshot.files(job.lake, name))
         rows = dimensions.changed_rows(stored, dimensions.completed(table, stored, frame))
-        inspection.findings[name] = gate.inspect(table, rows)
         inspection.rows[name] = len(frame)
         rows["row_id"] = range(len(rows))
-        held = gate.held_back(table, rows, inspection.findings[name])
+        held = inspection.judge(table, rows)
         refused.append(_refused_dims(table, rows.merge(held, on="row_id")))
         rows = rows[~rows["row_id"].isin(held["row_id"])].drop(columns="row_id")
         if len(rows):
@@ -431,17 +436,29 @@ def _record_findings(
         name: {
             "rows": rows,
             "held_back": int((held["table"] == name).sum()),
-            "findings": [f.as_record() for f in inspection.findings.get(name, [])],
+            "newest_day": _newest_day(con, [name] if TABLES[name].is_fact else []),
+            **inspection.reports.get(name, {"findings": []}),
         }
         for name, rows in sorted(inspection.rows.items())
     }
-    reasons = held.groupby(["table", "reason"]).size().reset_index(name="rows")
+    reasons = [
+        {
+            "table": name,
+            "reason": reason,
+            "rows": len(rows),
+            "sample": gate.describe(
+                TABLES[str(name)],
+                rows.rename(columns={"value": TABLES[str(name)].value or "value"})[: gate.SAMPLES],
+            ),
+        }
+        for (name, reason), rows in held.groupby(["table", "reason"])
+    ]
     quality.write_run(
         {
             "run_id": job.run_id,
             "newest_day": _newest_day(con, [name for name in tables if TABLES[name].is_fact]),
             "tables": tables,
-            "held_back": reasons.to_dict("records"),
+            "held_back": reasons,
             "warnings": list(warnings),
         }
     )

@@ -7,12 +7,19 @@ than the budget is among them (``curate``). A warning is reported and stops noth
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
 import pandas as pd
 
 from lake_ingest.datasets import DAYS_SINCE_END
 from pipeline_kit.contract import Table
 from pipeline_kit.expectations import Finding, Severity, judge
 from pipeline_kit.paths import suites_dir
+
+SAMPLES: Final = 5
+"""Rows that stand for those of one finding."""
 
 
 def inspect(table: Table, rows: pd.DataFrame) -> list[Finding]:
@@ -28,11 +35,62 @@ def inspect(table: Table, rows: pd.DataFrame) -> list[Finding]:
     """
     if rows.empty:
         return []
-    if not table.is_fact:
-        return judge(rows, suites_dir() / f"lake_{table.name}.json")
+    return judge(_judged(table, rows), suites_dir() / f"lake_{table.name}.json")
+
+
+def report(table: Table, rows: pd.DataFrame, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return what was judged and found, for the record of a run.
+
+    Returns
+    -------
+    dict
+        ``judged`` (rows), ``measured`` (lowest, highest, missing per column; missing is also what
+        is not finite) and ``findings``, each with a ``sample`` of its rows.
+    """
+    return {
+        "judged": len(rows),
+        "measured": {str(name): _measure(values) for name, values in _judged(table, rows).items()},
+        "findings": [
+            finding.as_record()
+            | {"sample": describe(table, rows.iloc[list(finding.rows[:SAMPLES])])}
+            for finding in findings
+        ],
+    }
+
+
+def describe(table: Table, rows: pd.DataFrame) -> list[str]:
+    """Return one text per row: its key, source and value.
+
+    Examples
+    --------
+    >>> from pipeline_kit.contract import TABLES
+    >>> row = {"asset_id": "SOL", "date": "2024-06-14", "close": -5.0, "source": "binance"}
+    >>> describe(TABLES["fact_price"], pd.DataFrame([row]))
+    ['SOL 2024-06-14 binance -5.0']
+    """
+    wanted = [*table.key, "source", table.value or "kind"]
+    columns = [name for name in wanted if name in rows]
+    return [
+        " ".join(str(cell).removesuffix(" 00:00:00") for cell in row)
+        for row in rows[columns].itertuples(index=False)
+    ]
+
+
+def _judged(table: Table, rows: pd.DataFrame) -> pd.DataFrame:
     columns = [c.name for c in table.columns if c.name in rows]
-    judged = rows[columns].assign(**{DAYS_SINCE_END: _days_since_end(table, rows)})
-    return judge(judged, suites_dir() / f"lake_{table.name}.json")
+    if not table.is_fact:
+        return rows[columns]
+    return rows[columns].assign(**{DAYS_SINCE_END: _days_since_end(table, rows)})
+
+
+def _measure(values: pd.Series[Any]) -> dict[str, Any]:
+    there = values.replace([math.inf, -math.inf], math.nan).dropna()
+    ends = (None, None) if there.empty else (there.min(), there.max())
+    lowest, highest = (
+        end if end is None else float(end) if isinstance(end, (int, float)) else str(end)
+        for end in ends
+    )
+    return {"lowest": lowest, "highest": highest, "missing": len(values) - len(there)}
 
 
 def held_back(table: Table, rows: pd.DataFrame, findings: list[Finding]) -> pd.DataFrame:
