@@ -85,7 +85,7 @@ def _overview(tables: Mapping[str, Record], contracts: Contracts) -> str:
             )
         )
     heads = ("dataset", "rows", "judged", "held back", "expectations met", "newest day", "owner")
-    return _grid(heads, lines, marks)
+    return "<h2>Datasets</h2>" + _grid(heads, lines, marks)
 
 
 def _dataset(name: str, found: Record, contracts: Contracts) -> str:
@@ -197,7 +197,7 @@ def _observed(measured: Record | None, judged: int) -> str:
     if measured["missing"] >= judged:
         return f"no value in {judged} rows"
     span = " to ".join(
-        f"{value:.6g}" if isinstance(value, float) else str(value)
+        f"{value:.6g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00")
         for value in (measured["lowest"], measured["highest"])
     )
     return f"{span}; {measured['missing']} of {judged} without a value"
