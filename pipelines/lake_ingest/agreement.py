@@ -59,8 +59,10 @@ def disagreements(con: duckdb.DuckDBPyConnection, staged: list[str]) -> pd.DataF
         dataset = load_contracts().datasets[name]
         if dataset.is_rate:
             held.append(_unit_changes(con, TABLES[name]))
-        elif name != "fact_price":
-            held.append(_factor_apart(con, TABLES[name]))
+        else:
+            held.append(_restated(con, TABLES[name], dataset.level_factor))
+            if name != "fact_price":
+                held.append(_factor_apart(con, TABLES[name]))
         if dataset.level_factor:
             held.append(_level_jumps(con, TABLES[name], dataset.level_factor))
     empty = pd.DataFrame({"table": [], "row_id": [], "reason": []})
@@ -201,6 +203,22 @@ def _factor_apart(con: duckdb.DuckDBPyConnection, table: Table) -> pd.DataFrame:
     """  # noqa: S608
     reason = f"two sources moved apart by a factor above {bounds.unit_factor:g}"
     return _held(con, name, reason, query)
+
+
+def _restated(con: duckdb.DuckDBPyConnection, table: Table, factor: float | None) -> pd.DataFrame:
+    """Return values that replace a stored one of the same source by a factor.
+
+    A history that is stated anew as a whole leaves no past that it could jump from.
+    """
+    factor = factor or load_contracts().agreement.unit_factor
+    new, old = f"m.{table.value}", f"o.{table.value}"
+    query = f"""
+        select m.row_id from marked_{table.name} as m
+        join newest_{table.name} as o using (asset_id, date, source)
+        where {_FRESH} and least({new}, {old}) > 0
+            and greatest({new} / {old}, {old} / {new}) > {factor}
+    """  # noqa: S608
+    return _held(con, table.name, f"a stored value is restated by a factor above {factor:g}", query)
 
 
 def _unit_changes(con: duckdb.DuckDBPyConnection, table: Table) -> pd.DataFrame:

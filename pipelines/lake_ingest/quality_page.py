@@ -147,6 +147,7 @@ def _compared(contracts: Contracts) -> str:
         ("one settlement of two vendors, a day after it", f"{bounds.funding:g}"),
         ("unit of a funding series, of two sources of a series", f"factor {bounds.unit_factor:g}"),
         *levels,
+        ("a stored value that its source states anew", f"as above, else {bounds.unit_factor:g}"),
         ("rows held back of a commit", f"{contracts.quarantine.budget_share:.0%}"),
         (f"rows held back of {' and '.join(contracts.quarantine.core_assets)}", "none"),
     ]

@@ -231,6 +231,30 @@ def test_a_level_that_jumps_without_its_price_is_held(
     assert held(tmp_path, {table: jump(factor * 1.01)}) == [(table, "SOL", "2024-01-20", source)]
 
 
+@pytest.mark.parametrize(
+    ("table", "value", "source", "factor"),
+    [
+        *LEVELS,
+        ("fact_price", "close", "coingecko", 20.0),
+        ("fact_perp_volume", "volume", "binance", 20.0),
+    ],
+)
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_whole_history_that_is_stated_in_another_unit_is_held(
+    tmp_path, table, value, source, factor, is_up
+):
+    """Once it passed: with every day scaled alike no day left the median of those before."""
+    before = series(value, np.linspace(1e4, 1.5e4, 20), source=source)
+
+    def again(times: float) -> pd.DataFrame:
+        return before.assign(**{value: before[value] * (times if is_up else 1 / times)})
+
+    stored = {table: before}
+    assert held(tmp_path / "a", {table: again(factor * 0.99)}, stored=stored) == []
+    found = held(tmp_path / "b", {table: again(factor * 1.01)}, stored=stored)
+    assert [day for _, _, day, _ in found] == [f"{day:%Y-%m-%d}" for day in DAYS]
+
+
 def test_a_level_that_follows_its_price_is_believed(tmp_path):
     closes, caps = np.full(20, 10.0), np.full(20, 1e8)
     closes[-1], caps[-1] = 50.0, 5e8
