@@ -124,7 +124,7 @@ class Archive:
         with self._lock:
             if answer.vendor not in self._files:
                 self._files[answer.vendor] = self._open(answer.vendor, answer.fetched_at)
-            _write_whole(self._files[answer.vendor], member)
+            _write_whole(self._files[answer.vendor], member, self._root)
 
     def close(self) -> None:
         """Make everything written durable."""
@@ -169,14 +169,15 @@ def read_file(path: Path) -> Iterator[Answer]:
                     inflate, line = zlib.decompressobj(wbits=GZIP), b""
 
 
-def _write_whole(fd: int, member: bytes) -> None:
+def _write_whole(fd: int, member: bytes, root: Path) -> None:
     """Write an answer or nothing: a torn one in the middle would hide those behind it."""
     size = os.fstat(fd).st_size
     try:
         if os.write(fd, member) < len(member):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError:
+    except OSError as e:
         os.ftruncate(fd, size)
+        e.filename = str(root)  # a descriptor has no name
         raise
 
 

@@ -87,7 +87,7 @@ def _unite(records: Iterable[Record]) -> dict[str, Any]:
 
 def _unite_table(one: Record, other: Record) -> dict[str, Any]:
     findings = {canonical_json(f): f for f in [*one["findings"], *other["findings"]]}
-    days: set[str] = {one.get("newest_day"), other.get("newest_day")} - {None}
+    days = [str(of["newest_day"]) for of in (one, other) if of.get("newest_day")]
     return {
         "rows": max(one["rows"], other["rows"]),
         "judged": max(one.get("judged", 0), other.get("judged", 0)),

@@ -27,6 +27,9 @@ def write_bytes(path: Path, content: bytes) -> None:
             f.flush()
             os.fsync(f.fileno())
         temporary.replace(path)
+    except OSError as e:
+        e.filename = e.filename or str(path)  # a full disk refuses a write without naming the file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     fsync_folder(path.parent)

@@ -170,6 +170,7 @@ def test_on_a_full_disk_nothing_changes_and_the_next_fetch_is_whole(
     assert code == 1
     assert len(said.splitlines()) == 1
     assert "make room or mend the disk" in said or "nothing was sealed" in said
+    assert str(home) in said
     assert hashes(lake_of(home)) == before
     verify_bronze(home / "bronze")
     assert fetch(*FEW, "--resume")[0] == 0

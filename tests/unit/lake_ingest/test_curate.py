@@ -146,6 +146,7 @@ def test_a_row_that_cannot_be_right_is_held_back_with_its_reason():
         "table": "fact_volume",
         "reason": "out of range",
         "rows": 1,
+        "sample": ["A4 2024-01-20 coingecko -1.0"],
     }
 
 
