@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from lake_ingest.datasets import Agreement, load_contracts
+from lake_ingest.datasets import Agreement, Dataset, load_contracts
 from lake_ingest.versions import STORED_VERDICTS
 from pipeline_kit.contract import TABLES, Table
 
@@ -57,12 +57,11 @@ def disagreements(con: duckdb.DuckDBPyConnection, staged: list[str]) -> pd.DataF
         held.append(_funding_disagreements(con))
     for name in staged:
         dataset = load_contracts().datasets[name]
+        held.append(_restated(con, TABLES[name], dataset))
         if dataset.is_rate:
             held.append(_unit_changes(con, TABLES[name]))
-        else:
-            held.append(_restated(con, TABLES[name], dataset.level_factor))
-            if name != "fact_price":
-                held.append(_factor_apart(con, TABLES[name]))
+        elif name != "fact_price":
+            held.append(_factor_apart(con, TABLES[name]))
         if dataset.level_factor:
             held.append(_level_jumps(con, TABLES[name], dataset.level_factor))
     empty = pd.DataFrame({"table": [], "row_id": [], "reason": []})
@@ -205,18 +204,21 @@ def _factor_apart(con: duckdb.DuckDBPyConnection, table: Table) -> pd.DataFrame:
     return _held(con, name, reason, query)
 
 
-def _restated(con: duckdb.DuckDBPyConnection, table: Table, factor: float | None) -> pd.DataFrame:
+def _restated(con: duckdb.DuckDBPyConnection, table: Table, dataset: Dataset) -> pd.DataFrame:
     """Return values that replace a stored one of the same source by a factor.
 
-    A history that is stated anew as a whole leaves no past that it could jump from.
+    A history that is stated anew as a whole leaves no past that it could jump from. Of two rates
+    near zero a factor says nothing.
     """
-    factor = factor or load_contracts().agreement.unit_factor
-    new, old = f"m.{table.value}", f"o.{table.value}"
+    bounds = load_contracts().agreement
+    factor = dataset.level_factor or bounds.unit_factor
+    new, old = f"abs(m.{table.value})", f"abs(o.{table.value})"
+    least = bounds.unit_least_rate if dataset.is_rate else 0
     query = f"""
         select m.row_id from marked_{table.name} as m
-        join newest_{table.name} as o using (asset_id, date, source)
-        where {_FRESH} and least({new}, {old}) > 0
-            and greatest({new} / {old}, {old} / {new}) > {factor}
+        join newest_{table.name} as o using ({", ".join(table.key)}, source)
+        where {_FRESH} and greatest({new}, {old}) > {least}
+            and greatest({new}, {old}) > {factor} * least({new}, {old})
     """  # noqa: S608
     return _held(con, table.name, f"a stored value is restated by a factor above {factor:g}", query)
 

@@ -111,6 +111,7 @@ class Agreement(_Frozen):
     funding_settled_hours: int = Field(ge=0)
     unit_factor: float = Field(gt=1)
     unit_min_values: int = Field(ge=1)
+    unit_least_rate: float = Field(ge=0)
     level_days: int = Field(ge=1)
     level_min_days: int = Field(ge=1)
 

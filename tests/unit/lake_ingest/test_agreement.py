@@ -189,9 +189,9 @@ def funding(n_assets: int, factor_on_last_day: float) -> pd.DataFrame:
 
 
 def test_a_rate_that_turns_into_percent_for_all_assets_is_held(tmp_path):
-    found = held(tmp_path, {"fact_funding": funding(8, 100.0)})
+    found = held(tmp_path, {"fact_funding": funding(3, 100.0)})
 
-    assert len(found) == 8
+    assert len(found) == 3
     assert {day for _, _, day, _ in found} == {"2024-01-20"}
 
 
@@ -203,11 +203,27 @@ def test_a_percent_rate_is_recognised_against_what_is_stored(tmp_path):
     assert len(held(tmp_path, {"fact_funding": today}, stored={"fact_funding": stored})) == 8
 
 
+def test_a_settled_rate_that_is_stated_anew_in_percent_is_held_of_one_asset_too(tmp_path):
+    before = settlements(np.full(9, 1e-4))
+    stored = {"fact_funding_settlement": before}
+
+    def again(rate: float) -> list[tuple[str, str, str, str]]:
+        restated = {"fact_funding_settlement": before.assign(funding_rate=rate)}
+        return held(tmp_path / f"{rate}", restated, stored=stored)
+
+    assert len(again(1e-2)) == len(again(1e-6)) == len(again(-1e-2)) == 9
+    assert again(1e-3) == []
+    # Near zero a revision may well be a large factor.
+    tiny = {"fact_funding_settlement": before.assign(funding_rate=1e-6)}
+    late = {"fact_funding_settlement": before.assign(funding_rate=4e-5)}
+    assert held(tmp_path / "tiny", late, stored=tiny) == []
+
+
 def test_one_asset_whose_funding_explodes_is_believed(tmp_path):
     calm, wild = funding(8, 1.0), funding(1, 100.0).assign(asset_id="WILD")
 
     assert held(tmp_path, {"fact_funding": pd.concat([calm, wild])}) == []
-    assert held(tmp_path, {"fact_funding": funding(7, 100.0)}) == []
+    assert held(tmp_path, {"fact_funding": funding(2, 100.0)}) == []
 
 
 LEVELS = [
