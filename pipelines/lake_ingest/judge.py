@@ -52,6 +52,9 @@ def judge(
                     errors[line] = FetchIncompleteError(line)
                 elif line:
                     notes.append(line)
+        elif one.error is None and one.was_asked and one.rows.empty:
+            span = f"{one.job.first_day} to {one.job.last_day}"
+            notes.append(f"{_name(one)}: no longer listed, and no data for {span}")
     return list(errors.values()), list(dict.fromkeys(notes))
 
 
@@ -73,7 +76,7 @@ def _hollow(one: Series, end: date, is_newest: bool, is_core: bool) -> Iterator[
     """
     if one.job.series != "market_chart" or one.rows.empty:
         return
-    name = f"{one.job.source} {one.job.series} {one.job.identity}"
+    name = _name(one)
     is_expected = is_newest and one.job.last_day == end
     for value in ("close", "marketcap", "volume"):
         has_value = one.rows["date"][one.rows[value].notna()]
@@ -86,7 +89,7 @@ def _hollow(one: Series, end: date, is_newest: bool, is_core: bool) -> Iterator[
 
 def _shortfall(one: Series, end: date, is_newest: bool, is_core: bool) -> tuple[str, bool]:
     """Return the line that tells what an answer lacks, and whether that is an error."""
-    name = f"{one.job.source} {one.job.series} {one.job.identity}"
+    name = _name(one)
     days = one.days
     first = max(one.job.first_day, one.listed_on or one.job.first_day)
     if first > one.job.last_day:
@@ -103,3 +106,7 @@ def _shortfall(one: Series, end: date, is_newest: bool, is_core: bool) -> tuple[
         return "", False
     found = f"{len(days)} days from {days[0].date()}"
     return f"{name}: asked for {span}, found {found}", is_core
+
+
+def _name(one: Series) -> str:
+    return f"{one.job.source} {one.job.series} {one.job.identity}"

@@ -77,6 +77,13 @@ def test_what_is_no_longer_listed_owes_no_newest_day() -> None:
     assert judged(series(DAYS[:2], is_live=False)) == ([], [])
 
 
+def test_what_is_no_longer_listed_and_left_nothing_is_told() -> None:
+    line = "coinglass open_interest SOL: no longer listed, and no data for 2024-01-01 to 2024-01-05"
+
+    assert judged(series(DAYS[:0], is_live=False)) == ([], [line])
+    assert judged(series(DAYS[:0], is_live=False, was_asked=False)) == ([], [])
+
+
 def chart(asset_id: str, **values: list[float | None]) -> Series:
     whole = {name: [1.0] * len(DAYS) for name in ("close", "marketcap", "volume")}
     rows = pd.DataFrame({"date": DAYS, **whole, **values}).replace({None: float("nan")})
