@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -29,11 +29,13 @@ from pydantic import (
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.types import GROUPS, MAJORS
 
+MOST: Final = 100_000
+"""Of days and of things to count: far beyond any use, and dates can still be reckoned with it."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Cap = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-Days = Annotated[int, Field(ge=1)]
+Days = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class Frozen(BaseModel):
@@ -63,8 +65,8 @@ class AltSelectionConfig(Frozen):
     min_momentum: Finite
     """Bounds of the simple return over ``momentum_lookback_days``."""
     weighting: Literal["inverse_vol", "equal"]
-    volatility_lookback_days: Annotated[int, Field(ge=2)]
-    correlation_lookback_days: Annotated[int, Field(ge=2)]
+    volatility_lookback_days: Annotated[int, Field(ge=2, le=MOST)]
+    correlation_lookback_days: Annotated[int, Field(ge=2, le=MOST)]
     momentum_lookback_days: Days
 
     @model_validator(mode="after")
@@ -101,15 +103,15 @@ class UniverseConfig(Frozen):
     min_mcap_usd: NonNegative
     min_volume_usd: NonNegative
     """Of the median volume of the last 7 days."""
-    min_listing_days: Annotated[int, Field(ge=0)]
-    basket_size: Annotated[int, Field(ge=1)]
+    min_listing_days: Annotated[int, Field(ge=0, le=MOST)]
+    basket_size: Annotated[int, Field(ge=1, le=MOST)]
     per_name_cap: Cap
     """Of the ALT leg."""
     alt_gross: Cap
     """Of NAV."""
     gross_cap: Annotated[float, Field(gt=0, le=5, allow_inf_nan=False)]
     major_cap: Cap
-    min_names: Annotated[int, Field(ge=1)]
+    min_names: Annotated[int, Field(ge=1, le=MOST)]
     neutrality_mode: Literal["beta_neutral", "dollar_neutral"]
     alt_selection: AltSelectionConfig
     rich_objective: RichObjectiveConfig | None = None
@@ -151,10 +153,10 @@ class PublicationLagConfig(Frozen):
 class FeaturesConfig(Frozen):
     """What the warehouse needs to know."""
 
-    zscore_days: Annotated[int, Field(ge=2)]
-    burn_in_days: Annotated[int, Field(ge=0)]
+    zscore_days: Annotated[int, Field(ge=2, le=MOST)]
+    burn_in_days: Annotated[int, Field(ge=0, le=MOST)]
     """A run that starts earlier after the lake's first day says that it lacks warm-up."""
-    staleness_days: Annotated[int, Field(ge=0)]
+    staleness_days: Annotated[int, Field(ge=0, le=MOST)]
     vintage: Literal["pit", "latest"]
     publication_lag_minutes: PublicationLagConfig
 
@@ -246,10 +248,10 @@ class CalibrationConfig(Frozen):
     """Walk-forward search of weights and thresholds."""
 
     enabled: bool
-    lookback_window_days: Annotated[int, Field(ge=2)]
+    lookback_window_days: Annotated[int, Field(ge=2, le=MOST)]
     test_window_days: Days
     eval_horizon_days: Days
-    n_samples: Annotated[int, Field(ge=1)]
+    n_samples: Annotated[int, Field(ge=1, le=MOST)]
     objective: Literal["rank_ic", "regime_sharpe"]
     seed: Seed
     ranges: dict[str, Range]
@@ -277,8 +279,8 @@ class UnsupervisedConfig(Frozen):
 
     features: tuple[str, ...]
     """Names of feature groups; their primary z-scores are used."""
-    min_persistence_days: Annotated[int, Field(ge=0)]
-    lookback_window_days: Annotated[int, Field(ge=2)]
+    min_persistence_days: Annotated[int, Field(ge=0, le=MOST)]
+    lookback_window_days: Annotated[int, Field(ge=2, le=MOST)]
     test_window_days: Days
     seed: Seed
 
@@ -301,7 +303,7 @@ class RegimeConfig(Frozen):
     directions: DirectionsConfig
     thresholds: ThresholdsConfig
     hysteresis_band: NonNegative
-    min_regime_days: Annotated[int, Field(ge=0)]
+    min_regime_days: Annotated[int, Field(ge=0, le=MOST)]
     min_weight_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     z_clip: Positive
     high_vol_gate: HighVolGateConfig
@@ -312,8 +314,8 @@ class RegimeConfig(Frozen):
 class BetaConfig(Frozen):
     """Estimation of the two betas of each ALT."""
 
-    lookback_days: Annotated[int, Field(ge=3)]
-    min_days: Annotated[int, Field(ge=3)]
+    lookback_days: Annotated[int, Field(ge=3, le=MOST)]
+    min_days: Annotated[int, Field(ge=3, le=MOST)]
     ridge_alpha: NonNegative
     winsorize_pct: Annotated[float, Field(ge=0, lt=50, allow_inf_nan=False)]
     """Percent cut on either side."""
@@ -362,7 +364,7 @@ class RebalanceConfig(Frozen):
     score_move: NonNegative
     drift_tolerance: NonNegative
     """Of NAV."""
-    every_days: Annotated[int, Field(ge=0), BeforeValidator(_none_is_off)]
+    every_days: Annotated[int, Field(ge=0, le=MOST), BeforeValidator(_none_is_off)]
     """Counted from 1970-01-01; 0 switches the schedule off."""
 
 
@@ -422,7 +424,7 @@ class VolatilityTargetingConfig(Frozen):
     enabled: bool
     target: Positive
     """Annualised."""
-    window: Annotated[int, Field(ge=2)]
+    window: Annotated[int, Field(ge=2, le=MOST)]
     min_scale: NonNegative
     max_scale: Positive
 
@@ -443,14 +445,14 @@ class RiskManagementConfig(Frozen):
     take_profit: TakeProfitConfig
     time_exit: TimeExitConfig
     trailing_stop: TrailingStopConfig
-    cooldown_days: Annotated[int, Field(ge=0)]
+    cooldown_days: Annotated[int, Field(ge=0, le=MOST)]
     volatility_targeting: VolatilityTargetingConfig
 
 
 class BacktestConfig(Frozen):
     """The walk through time."""
 
-    max_stale_days: Annotated[int, Field(ge=0)]
+    max_stale_days: Annotated[int, Field(ge=0, le=MOST)]
     rebalance: RebalanceConfig
     regime_position_scaling: RegimePositionScalingConfig
     risk_management: RiskManagementConfig
@@ -462,7 +464,7 @@ class BootstrapConfig(Frozen):
     enabled: bool
     block_size: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None
     """Mean block length, days; null: chosen by the data."""
-    n_boot: Annotated[int, Field(ge=1)]
+    n_boot: Annotated[int, Field(ge=1, le=MOST)]
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None
     """Null: taken from the run id."""
 
