@@ -7,18 +7,15 @@ the sealed lake by hard links: a daily run or a compaction in between changes no
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-from pydantic import Field, ValidationError, field_validator, model_validator
+from typing import Any
 
 from majors_alts_monitor import outputs
-from majors_alts_monitor.config import Frozen
+from majors_alts_monitor.backfill_params import BackfillParams, read_params
 from majors_alts_monitor.daily import configured_file
 from majors_alts_monitor.data_io import check_range
 from majors_alts_monitor.errors import ConfigError
@@ -52,9 +49,6 @@ from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.mail import Mailer, Message
 from pipeline_kit.manifest import canonical_json, readable_json, sha256_text
 
-MOST_RUNS: Final = 512
-"""Hard cap of one sweep, whatever ``max_runs`` says."""
-
 
 def main(argv: Sequence[str]) -> None:
     """Plan, run and collect a sweep in this process."""
@@ -73,73 +67,6 @@ def main(argv: Sequence[str]) -> None:
     for number in range(plan["n_members"]):
         sys.stdout.write(f"finished {run_planned(plan['sweep_id'], number)}\n")
     sys.stdout.write(f"published {collect_backfill(plan['sweep_id'])}\n")
-
-
-class BackfillParams(Frozen):
-    """The form of ``backfill_backtest``, checked a second time."""
-
-    start: date
-    end: date
-    config: str | None = None
-    """YAML on the worker; null: the production configuration."""
-    overrides: dict[str, Any] = Field(default_factory=dict)
-    """Dotted key to value."""
-    sweep: dict[str, list[Any]] = Field(default_factory=dict)
-    """Dotted key to the values to try; every combination is one member."""
-    known_at: str | None = None
-    max_runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] = 64
-    email_to: list[str] = Field(default_factory=list)
-    dry_run: bool = False
-
-    @field_validator("email_to")
-    @classmethod
-    def _addresses(cls, value: list[str]) -> list[str]:
-        for address in value:
-            if "@" not in address or any(c.isspace() for c in address):
-                raise ValueError(f"{address!r} is not a mail address")
-        return value
-
-    @model_validator(mode="after")
-    def _range_and_lists(self) -> BackfillParams:
-        if self.start > self.end:
-            raise ValueError(f"start {self.start} is after end {self.end}")
-        for key, values in self.sweep.items():
-            if not values:
-                raise ValueError(f"sweep.{key}: an empty list runs nothing")
-            if key in self.overrides:
-                raise ValueError(f"{key} is in overrides and in sweep; keep one")
-        return self
-
-
-def read_params(values: Mapping[str, Any]) -> BackfillParams:
-    """Return validated parameters.
-
-    Raises
-    ------
-    ConfigError
-        If one is unknown (the nearest known one is named) or its value is wrong.
-
-    Examples
-    --------
-    >>> read_params({"start": "2024-01-01", "end": "2024-02-01"}).max_runs
-    64
-    >>> read_params({"start": "2024-01-01", "end": "2024-02-01", "swep": {}})
-    Traceback (most recent call last):
-        ...
-    majors_alts_monitor.errors.ConfigError: backfill_backtest: no param swep; did you mean sweep?
-    """
-    known = list(BackfillParams.model_fields)
-    for name in sorted(set(values) - set(known)):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-        raise ConfigError(f"backfill_backtest: no param {name}{hint}")
-    try:
-        return BackfillParams.model_validate(dict(values))
-    except ValidationError as e:
-        first = e.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "params"
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"backfill_backtest: {key}: {message}") from e
 
 
 def plan_backfill(values: Mapping[str, Any]) -> dict[str, Any]:

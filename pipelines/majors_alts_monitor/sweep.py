@@ -122,6 +122,11 @@ def expand(
 ) -> list[Member]:
     """Return one member for every combination of the listed values, validated.
 
+    Raises
+    ------
+    ConfigError
+        If a key or value is wrong, or two combinations are one configuration: ``[5, 5.0]``.
+
     Examples
     --------
     >>> members = expand(None, [], {"universe.basket_size": [10, 20], "execution.lag_days": [1]})
@@ -133,6 +138,11 @@ def expand(
     for values in itertools.product(*(lists[key] for key in keys)):
         own = [f"{key}={canonical_json(v)}" for key, v in zip(keys, values, strict=True)]
         members.append(Member(_member_name(own), load_config(config, [*overrides, *own])))
+    named: dict[str, str] = {}
+    for member in members:
+        first = named.setdefault(canonical_json(effective_values(member.config)), member.name)
+        if first != member.name:
+            raise ConfigError(f"sweep: {first} and {member.name} are one configuration; keep one")
     return members
 
 

@@ -3,12 +3,8 @@
 import pandas as pd
 import pytest
 
-from majors_alts_monitor.backfill import (
-    MOST_RUNS,
-    plan_backfill,
-    read_params,
-    sweep_folder,
-)
+from majors_alts_monitor.backfill import plan_backfill, sweep_folder
+from majors_alts_monitor.backfill_params import MOST_RUNS, read_params
 from majors_alts_monitor.errors import ConfigError
 from majors_alts_monitor.report.comparison_report import comparison_html, comparison_text
 from majors_alts_monitor.sweep import expand
@@ -33,6 +29,14 @@ RANGE = {"start": "2024-01-01", "end": "2024-01-31"}
         ),
         ({"email_to": ["nobody"]}, "'nobody' is not a mail address"),
         ({"email_to": ["a@b.example\nBcc: x@y.example"]}, "is not a mail address"),
+        ({"email_to": ["a@b.example,x@y.example"]}, "is not a mail address"),
+        ({"email_to": ["@"]}, "'@' is not a mail address"),
+        ({"config": "../../../../etc/shadow"}, "is not the name of a .yaml file"),
+        ({"config": "/etc/\0.yaml"}, "is not the name of a .yaml file"),
+        ({"overrides": {"regime.hysteresis_band": float("nan")}}, "overrides.regime.hysteresis"),
+        ({"sweep": {"costs.slippage_bps": [1, float("inf")]}}, "NaN and infinity are not settings"),
+        ({"overrides": {"outputs.cache_dir": "../../etc"}}, "must stay below the data folder"),
+        ({"sweep": {"outputs.reports_dir": ["/etc"]}}, "must stay below the data folder"),
     ],
 )
 def test_a_wrong_form_is_refused_in_words(extra, words):
@@ -46,6 +50,11 @@ def test_a_wrong_form_is_refused_in_words(extra, words):
 def test_a_misspelt_key_of_the_configuration_names_the_nearest():
     with pytest.raises(ConfigError, match=r"basket_siz.*did you mean.*universe\.basket_size"):
         expand(None, [], {"universe.basket_siz": [10]})
+
+
+def test_a_value_written_in_two_ways_is_one_member_too_many():
+    with pytest.raises(ConfigError, match=r"basket_size=5 and .*=5\.0 are one configuration"):
+        expand(None, [], {"universe.basket_size": [5, 5.0]})
 
 
 def test_a_long_member_name_stays_one_short_path_component():
