@@ -151,5 +151,11 @@ def _alert(day: date) -> None:
         more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
         open_incident("gate_warning", day, f"{warnings[0]}{more}")
     signal = json.loads((day_folder(day) / "run" / "signals_today.json").read_text("utf-8"))
+    stale = [since for kind, since in open_incidents() if kind == "stale_data" and since <= day]
     if signal["data_status"] == "stale":
-        open_incident("stale_data", day, "data_status is stale; see reasons in the report")
+        # Days of one outage are one incident, that of its first day.
+        since = min(stale, default=day)
+        open_incident("stale_data", since, "data_status is stale; see reasons in the report")
+    else:
+        for since in stale:
+            close_incident("stale_data", since)

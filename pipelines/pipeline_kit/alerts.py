@@ -2,8 +2,9 @@
 
 An incident is a kind and a day. Its file in ``MAM_DATA_DIR/alerts`` remembers which channel was
 served, so a repeated cause sends nothing twice and a channel that was down is tried again; when
-the incident ends, one message says so. ``MAM_ALERT_WEBHOOK`` takes Slack-compatible JSON. No alert
-carries a signal.
+the incident ends, one message says so. A run that fails on several workers without a common disk
+is told by the first of them, which says so in the bucket. ``MAM_ALERT_WEBHOOK`` takes
+Slack-compatible JSON. No alert carries a signal.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +25,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from pipeline_kit import atomic, paths
+from pipeline_kit.bucket import Bucket
 from pipeline_kit.calendar import last_complete_day, now_utc, parse_day
 from pipeline_kit.errors import DataProblem, PipelineError, UsageProblem
 from pipeline_kit.mail import Mailer, Message
-from pipeline_kit.manifest import readable_json
+from pipeline_kit.manifest import readable_json, sha256_text
 
 RUNBOOKS: Final = "docs/runbooks"
 KINDS: Final[Mapping[str, str]] = {
@@ -84,6 +87,8 @@ def open_incident(kind: str, day: date, cause: str, where: str = "", run: str = 
     """
     if kind not in KINDS:
         raise UsageProblem(f"alert {kind!r} is not one of {', '.join(KINDS)}")
+    if run and _is_told_elsewhere(kind, run):
+        return False
     with _incident(kind, day) as state:
         known = state.get("runs", [""]) if state.get("is_open") else []
         if not state.get("is_open") or run not in known:
@@ -171,6 +176,20 @@ def mask(text: str) -> str:
             if len(part) >= 6:
                 text = text.replace(part, "***")
     return text
+
+
+def _is_told_elsewhere(kind: str, run: str) -> bool:
+    """Return whether a worker with another disk tells of the run; if none does, we do from now."""
+    us = f"{socket.gethostname()}:{paths.data_dir()}".encode()
+    key = f"alerts/{kind}.{sha256_text(run)[:16]}"
+    try:
+        bucket = Bucket()
+        if not bucket.is_shared or bucket.put_new(key, us):
+            return False
+        return bucket.get(key) not in {us, None}
+    except PipelineError:
+        # Told twice is better than never.
+        return False
 
 
 def _file(kind: str, day: date) -> Path:

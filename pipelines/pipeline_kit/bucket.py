@@ -49,6 +49,11 @@ class Bucket:
         self._is_local = scheme == "file"
         root = self.uri.removeprefix("file://") if self._is_local else self.uri
         self._root: Any = Path(root).resolve() if self._is_local else UPath(self.uri)
+        self._refusals: tuple[type[Exception], ...] = (OSError,)
+        if not self._is_local:
+            from botocore.exceptions import BotoCoreError  # a store out of reach; no OSError
+
+            self._refusals = (OSError, BotoCoreError)
 
     @property
     def is_shared(self) -> bool:
@@ -72,7 +77,7 @@ class Bucket:
                 atomic.write_bytes(self._path(key), content)
             else:
                 self._path(key).write_bytes(content)
-        except OSError as e:
+        except self._refusals as e:
             raise BucketError(f"{self.uri}: cannot write {key}: {e}; check rights and space") from e
 
     def get(self, key: str) -> bytes | None:
@@ -83,9 +88,25 @@ class Bucket:
             content: bytes = path.read_bytes() if self._is_local else path.fs.cat_file(path.path)
         except FileNotFoundError:
             return None
-        except OSError as e:
+        except self._refusals as e:
             raise BucketError(f"{self.uri}: cannot read {key}: {e}; check rights") from e
         return content
+
+    def put_new(self, key: str, content: bytes) -> bool:
+        """Put ``key`` unless it is there, and return whether it was put: one of many writers wins.
+
+        Raises
+        ------
+        BucketError
+            If the store refuses.
+        """
+        if not self._is_local:
+            return self._put_if(key, content, None)
+        with _folder_lock(self._path(key).parent, self.uri):
+            if self.get(key) is not None:
+                return False
+            self.put(key, content)
+            return True
 
     def put_folder(self, key: str, folder: Path) -> None:
         """Publish every file of ``folder`` below ``key``; its manifest goes last."""
@@ -125,7 +146,7 @@ class Bucket:
             return str(path.fs.info(path.path)["ETag"])
         except FileNotFoundError:
             return None
-        except OSError as e:
+        except self._refusals as e:
             raise BucketError(f"{self.uri}: cannot read {key}: {e}; check rights") from e
 
     def _put_if(self, key: str, content: bytes, tag: str | None) -> bool:
@@ -137,8 +158,10 @@ class Bucket:
             path.fs.call_s3("put_object", Bucket=name, Key=inner, Body=content, **condition)
         except FileExistsError:
             return False
-        except OSError as e:
-            if e.errno == errno.EINVAL:  # what s3fs makes of 412 Precondition Failed
+        except self._refusals as e:
+            if (
+                isinstance(e, OSError) and e.errno == errno.EINVAL
+            ):  # what s3fs makes of 412 Precondition Failed
                 return False
             raise BucketError(f"{self.uri}: cannot write {key}: {e}; check rights") from e
         return True
@@ -146,10 +169,14 @@ class Bucket:
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield every key below ``prefix``, sorted."""
         root = self._path(prefix)
-        if not root.exists():
-            return
-        found = (p.relative_to(self._root).as_posix() for p in root.rglob("*") if p.is_file())
-        yield from sorted(str(p) for p in found)
+        try:
+            if not root.exists():
+                return
+            found = (p.relative_to(self._root).as_posix() for p in root.rglob("*") if p.is_file())
+            listed = sorted(str(p) for p in found)
+        except self._refusals as e:
+            raise BucketError(f"{self.uri}: cannot list {prefix}: {e}; check rights") from e
+        yield from listed
 
     def _path(self, key: str) -> Any:
         parts = key.split("/")

@@ -151,6 +151,7 @@ def _environment(folder: Path, servers: Services, api: int) -> dict[str, str]:
         "CORE__FERNET_KEY": Fernet.generate_key().decode(),
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{api}/execution/",
         "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{servers.postgres}",
+        "CELERY__CELERY_CONFIG_OPTIONS": "pipeline_kit.celery_options.OPTIONS",
         "CELERY__BROKER_URL": servers.redis,
         "CELERY__RESULT_BACKEND": f"db+postgresql://{servers.postgres}",
         "API__HOST": "127.0.0.1",

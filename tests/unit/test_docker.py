@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import subprocess
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from runpy import run_path
 
@@ -230,6 +232,18 @@ def test_some_worker_takes_every_queue_a_dag_names(services):
 
     for queues in commands:
         assert set(queues.split(",")) == {"default", *named}
+
+
+def test_every_worker_imports_once_what_its_tasks_need(services):
+    named = services["worker"]["environment"]["AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS"]
+    values = yaml.safe_load((ROOT / "docker" / "helm" / "values.yaml").read_text("utf-8"))
+    guest = (ROOT / "docker" / "helm" / "guests.yaml").read_text("utf-8")
+    module, _, options = named.rpartition(".")
+
+    assert getattr(import_module(module), options)["imports"] == import_module(module).IMPORTED_ONCE
+    assert all(find_spec(name) for name in import_module(module).IMPORTED_ONCE)
+    assert values["config"]["celery"]["celery_config_options"] == named
+    assert f"value: {named}" in guest
 
 
 def test_the_chart_gets_every_secret_by_name_and_makes_none():

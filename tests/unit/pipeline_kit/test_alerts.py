@@ -110,6 +110,28 @@ def test_each_sweep_that_fails_is_an_incident_of_its_own(sink):
     assert [cause.splitlines()[0] for cause in causes] == ["memory of a", "memory of b"]
 
 
+class SharedBucket(Bucket):
+    """A folder that stands for a store all workers reach."""
+
+    is_shared = True
+
+
+def test_a_sweep_that_fails_on_workers_without_a_common_disk_is_told_once(
+    sink, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(alerts, "Bucket", SharedBucket)
+    for run in ("a", "b"):
+        for worker in ("guest", "home", "guest", "other"):
+            monkeypatch.setenv("MAM_DATA_DIR", str(tmp_path / worker))
+            task_failed(context("member", f"memory of {run}", "backfill_backtest", run))
+    # A bucket that cannot be asked keeps nobody silent.
+    monkeypatch.setenv("MAM_BUCKET_URI", "ftp://nowhere")
+    task_failed(context("member", "no bucket", "backfill_backtest", "c"))
+
+    causes = [mail.get_payload()[0].get_payload().split("Cause: ")[1] for mail in sink.mails]
+    assert [c.splitlines()[0] for c in causes] == ["memory of a", "memory of b", "no bucket"]
+
+
 def test_a_partition_that_is_fetched_after_all_is_said_to_be_over(sink):
     task_recovered(context("ingest", dag="ingest_history"))
     task_failed(context("ingest", dag="ingest_history"))

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 from pipeline_kit.bucket import Bucket, BucketError
 from pipeline_kit.errors import UsageProblem
@@ -77,6 +78,21 @@ def test_the_pointer_never_goes_back(uri):
     assert json.loads(bucket.get("latest/daily.json")) == {"asof": "2024-01-03", "n": 4}
 
 
+def test_of_writers_at_once_one_puts_what_is_new(uri):
+    barrier = threading.Barrier(5)
+
+    def put_new(number):
+        bucket = Bucket(uri)
+        barrier.wait()
+        return bucket.put_new("alerts/x", str(number).encode())
+
+    with ThreadPoolExecutor(5) as pool:
+        won = list(pool.map(put_new, range(5)))
+
+    assert won.count(True) == 1
+    assert Bucket(uri).get("alerts/x") == str(won.index(True)).encode()
+
+
 def test_writers_at_once_leave_the_latest_day(uri):
     days = [f"2024-01-{day:02d}" for day in (3, 5, 1, 4, 2)]
     barrier = threading.Barrier(len(days))
@@ -114,6 +130,26 @@ def test_a_store_that_refuses_is_one_error_of_ours(uri, tmp_path):
         broken.put("a/b", b"")
     with pytest.raises(BucketError, match="cannot"):
         broken.advance("latest/daily.json", {}, "2024-01-01")
+
+
+def test_a_store_out_of_reach_is_one_error_of_ours(monkeypatch):
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
+    for name, value in (AWS | nowhere).items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()
+    bucket = Bucket("s3://far-away")
+    asked = {
+        "put": lambda: bucket.put("a", b""),
+        "put_new": lambda: bucket.put_new("a", b""),
+        "get": lambda: bucket.get("a"),
+        "keys": lambda: list(bucket.keys("a")),
+        "advance": lambda: bucket.advance("a", {}, "2024-01-01"),
+    }
+
+    for ask in asked.values():
+        with pytest.raises(BucketError, match=r"cannot (write|read|list) a.*127\.0\.0\.1:9"):
+            ask()
+    S3FileSystem.clear_instance_cache()
 
 
 def test_a_read_only_file_system_is_one_error_of_ours(tmp_path, monkeypatch):
