@@ -65,8 +65,10 @@ with DAG(
     @task(pool="vendors")
     def ingest(asof: str, lake: str) -> None:
         """``python -m lake_ingest.fetch`` up to ASOF, or ``import_lake LAKE``; gate 1 inside."""
+        from lake_ingest.connections import use_connections
         from lake_ingest.daily import ingest_day
 
+        use_connections()
         ingest_day(asof, lake)
 
     @task

@@ -66,8 +66,10 @@ with DAG(
     @task(pool="vendors", on_success_callback=recover)
     def ingest(day: str, params: dict | None = None) -> None:
         """``python -m lake_ingest.fetch --start DAY --end DAY --sources ...``; gate 1 inside."""
+        from lake_ingest.connections import use_connections
         from lake_ingest.fetch import fetch_days
 
+        use_connections()
         fetch_days(day, day, sources=params["sources"], is_resumed=True)
 
     ingest("{{ data_interval_start | ds }}")

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Prepare an empty stack: tables, pools, the accounts admin (Admin), operator (Op) and viewer (Viewer),
-# the bucket. An account that is there keeps its password.
+# the bucket, the folder of lineage events. An account that is there keeps its password.
 set -euo pipefail
+
+# The file transport of OpenLineage makes files, no folder.
+mkdir --parents /data/lineage
 
 airflow db migrate
 airflow fab-db migrate

@@ -40,8 +40,11 @@ def poison(path: str, answer: Any) -> Any:
 
 
 @contextmanager
-def hostile(urls: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Yield the addresses of ``urls``, all on one server of their own, by way of the poisoner."""
+def hostile(urls: Mapping[str, str], keys: set[str]) -> Iterator[dict[str, str]]:
+    """Yield the addresses of ``urls``, all on one server of their own, by way of the poisoner.
+
+    Every key that arrives in a header is put into ``keys``.
+    """
     origin = httpx.URL(next(iter(urls.values())))
     upstream = httpx.Client(base_url=f"http://{origin.netloc.decode()}", timeout=60)
 
@@ -50,6 +53,7 @@ def hostile(urls: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
         def do_GET(self) -> None:
             headers = {k: v for k, v in self.headers.items() if k.lower() not in {"host"}}
+            keys.update(v for k, v in headers.items() if k.lower().endswith("api-key"))
             got = upstream.get(self.path, headers=headers)
             body = got.content
             if got.is_success and "json" in got.headers.get("content-type", ""):

@@ -58,6 +58,8 @@ class World:
     home: Path
     environment: dict[str, str]
     driver: subprocess.Popen[str]
+    keys: set[str]
+    """What vendors were sent as keys."""
 
     @property
     def data(self) -> Path:
@@ -114,12 +116,13 @@ def make_world(home: Path) -> Iterator[World]:
         check=False,
     )
     assert migrated.returncode == 0, migrated.stderr[-3000:]
+    keys: set[str] = set()
     with (
         _sandbox(home, environment) as urls,
-        hostile(urls) as poisoned,
+        hostile(urls, keys) as poisoned,
         _driver(home, environment | poisoned) as driver,
     ):
-        yield World(home, environment | poisoned, driver)
+        yield World(home, environment | poisoned, driver, keys)
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -136,7 +139,8 @@ def _environment(home: Path) -> dict[str, str]:
         "MAM_HISTORY_DAYS": "170",
         "OMP_NUM_THREADS": "1",
         "COINGLASS_API_KEY": "sandbox-standard",
-        "COINGECKO_API_KEY": CANARY,
+        "COINGECKO_API_KEY": "replaced-by-the-connection",
+        "AIRFLOW_CONN_COINGECKO": json.dumps({"conn_type": "http", "password": CANARY}),
         "COINGECKO_PLAN": "pro",
         "MAM_RATE_COINGLASS": "100000",
         "MAM_RATE_COINGECKO": "100000",

@@ -221,6 +221,15 @@ def test_there_is_an_account_to_look_and_one_to_operate(services):
     )
 
 
+def test_the_folder_of_lineage_events_is_made_where_they_are_written(services):
+    transport = json.loads(services["worker"]["environment"]["AIRFLOW__OPENLINEAGE__TRANSPORT"])
+    folder = transport["log_file_path"].rpartition("/")[0]
+
+    assert f"mkdir --parents {folder}\n" in (ROOT / "docker" / "init.sh").read_text("utf-8")
+    for name in ("init", "worker", "scheduler"):
+        assert "data:/data" in services[name]["volumes"]
+
+
 def test_some_worker_takes_every_queue_a_dag_names(services):
     named = {
         queue
