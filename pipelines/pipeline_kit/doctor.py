@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from pipeline_kit import atomic, paths
 from pipeline_kit.bucket import Bucket
@@ -23,6 +22,8 @@ from pipeline_kit.calendar import last_complete_day, now_utc
 from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.errors import PipelineError, UsageProblem
 from pipeline_kit.lake import check_tables, find_tables
+from pipeline_kit.local_airflow import PORT
+from pipeline_kit.mail import smtp_url
 
 Level = Literal["ok", "note", "wrong"]
 LEAST_FREE_GB: Final = 5
@@ -86,11 +87,20 @@ def installed_version(name: str) -> str | None:
 def check_folders() -> Iterator[Finding]:
     """Write a probe into the data folder and look at the free space."""
     data = paths.data_dir()
-    atomic.write_text(data / PROBE, "")
-    (data / PROBE).unlink()
+    try:
+        atomic.write_text(data / PROBE, "")
+        (data / PROBE).unlink()
+    except OSError as e:
+        yield Finding(
+            "wrong",
+            f"data folder {data}: cannot be written ({e.strerror}); repair it, give the rights to "
+            f"user {os.geteuid()}, or set MAM_DATA_DIR",
+        )
+        return
     free_gb = shutil.disk_usage(data).free / 1e9
     level: Level = "ok" if free_gb >= LEAST_FREE_GB else "wrong"
-    yield Finding(level, f"data folder {data}: writable, {free_gb:.0f} GB free")
+    need = "" if level == "ok" else f", at least {LEAST_FREE_GB} are wanted: make room"
+    yield Finding(level, f"data folder {data}: writable, {free_gb:.0f} GB free{need}")
 
 
 def check_bucket() -> Iterator[Finding]:
@@ -119,6 +129,11 @@ def check_keys() -> Iterator[Finding]:
         yield Finding("ok", "COINGLASS_API_KEY is set")
     else:
         yield Finding("note", "COINGLASS_API_KEY is not set: make run uses the SYNTHETIC market")
+    named = os.environ.get("MAM_CONFIG")
+    if named and not os.access(named, os.R_OK):
+        yield Finding("wrong", f"MAM_CONFIG: {named} cannot be read; name a YAML file or unset it")
+    elif named:
+        yield Finding("note", f"MAM_CONFIG replaces the shipped config.yaml: {named}")
     frozen = os.environ.get("MAM_NOW")
     if frozen:
         yield Finding("note", f"MAM_NOW replaces the clock: {now_utc().isoformat()}")
@@ -126,22 +141,42 @@ def check_keys() -> Iterator[Finding]:
 
 def check_mail() -> Iterator[Finding]:
     """Connect to the mail server, and say who gets the report and the alerts."""
-    url = urlsplit(os.environ.get("MAM_SMTP_URL") or "")
+    url = smtp_url()
     if not url.scheme:
         yield Finding("note", f"MAM_SMTP_URL is not set: mail goes to {paths.data_dir()}/outbox")
-    elif url.scheme not in {"smtp", "smtps"}:
-        yield Finding("wrong", "MAM_SMTP_URL: must start with smtp:// or smtps://")
     else:
         port = url.port or (465 if url.scheme == "smtps" else 25)
-        with socket.create_connection((url.hostname or "localhost", port), SMTP_TIMEOUT_S):
-            yield Finding("ok", f"mail server {url.hostname}:{port} answers")
+        server = f"mail server {url.hostname}:{port}"
+        try:
+            socket.create_connection((url.hostname or "localhost", port), SMTP_TIMEOUT_S).close()
+        except OSError as e:
+            yield Finding("wrong", f"{server}: {e}; check MAM_SMTP_URL and the server")
+        else:
+            yield Finding("ok", f"{server} answers")
         if not os.environ.get("MAM_REPORT_RECIPIENTS"):
             yield Finding("wrong", "MAM_REPORT_RECIPIENTS is not set; name who gets the report")
     if not os.environ.get("MAM_ALERT_WEBHOOK"):
         yield Finding("note", "MAM_ALERT_WEBHOOK is not set: alerts go by mail only")
 
 
-CHECKS: Final = (check_python, check_folders, check_bucket, check_lake, check_keys, check_mail)
+def check_port() -> Iterator[Finding]:
+    """Say whether ``make airflow`` would find its port free."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", PORT)):
+            yield Finding("ok", f"port {PORT} of 127.0.0.1 is free for make airflow")
+        else:
+            yield Finding("note", f"port {PORT} of 127.0.0.1 is in use: make airflow cannot start")
+
+
+CHECKS: Final = (
+    check_python,
+    check_folders,
+    check_bucket,
+    check_lake,
+    check_keys,
+    check_mail,
+    check_port,
+)
 
 
 if __name__ == "__main__":

@@ -56,9 +56,7 @@ class Mailer:
         listed = os.environ.get("MAM_REPORT_RECIPIENTS") or DEFAULT_RECIPIENT
         named = recipients or listed.split(",")
         self._recipients = [name.strip() for name in named if name.strip()]
-        self._url = urlsplit(os.environ.get("MAM_SMTP_URL") or "")
-        if self._url.scheme not in {"", "smtp", "smtps"}:
-            raise UsageProblem("MAM_SMTP_URL: must start with smtp:// or smtps://")
+        self._url = smtp_url()
         self._outbox = paths.data_dir() / "outbox"
 
     def send_once(self, message: Message) -> list[str]:
@@ -96,6 +94,26 @@ class Mailer:
         except (OSError, smtplib.SMTPException) as e:
             host = self._url.hostname
             raise MailError(f"mail server {host}: {e}; check MAM_SMTP_URL and the server") from e
+
+
+def smtp_url() -> SplitResult:
+    """Return the parts of ``MAM_SMTP_URL``, all empty where it is not set.
+
+    Raises
+    ------
+    UsageProblem
+        If it is no address of a mail server; its text may be a secret and is not shown.
+    """
+    try:
+        url = urlsplit(os.environ.get("MAM_SMTP_URL") or "")
+        port = url.port
+    except ValueError as e:
+        raise UsageProblem("MAM_SMTP_URL: its port is no number from 1 to 65535") from e
+    if url.scheme not in {"", "smtp", "smtps"}:
+        raise UsageProblem("MAM_SMTP_URL: must start with smtp:// or smtps://")
+    if port == 0 or (url.scheme and not url.hostname):
+        raise UsageProblem("MAM_SMTP_URL: must read smtp://HOST:PORT")
+    return url
 
 
 def build_message(message: Message, recipient: str) -> EmailMessage:
