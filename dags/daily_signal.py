@@ -19,8 +19,9 @@ from airflow.sdk import (
     task,
 )
 
-# The interval is [D 00:50, D+1 00:50). A manual run has none: it must pass ``asof``.
-ASOF = "{{ params.asof or (data_interval_start | ds) }}"
+# The interval is [D 00:50, D+1 00:50). A manual run has none: it must pass ``asof``, and without it
+# the first task says that 'None' is no day, at once, where an undefined name would be tried again.
+ASOF = "{{ params.asof or (data_interval_start | default(none) | ds) }}"
 
 A_PERSON_MUST_EDIT = ["pipeline_kit.errors.UsageProblem"]
 

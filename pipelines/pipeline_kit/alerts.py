@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from html import escape
 from pathlib import Path
@@ -156,7 +156,9 @@ def context_day(context: Mapping[str, Any]) -> date:
     """Return the day a task works for: ``asof``, its interval's day, or the last complete one."""
     asof = (context.get("params") or {}).get("asof")
     if asof:
-        return parse_day(str(asof), "asof")
+        # A day that is none is what failed: that must be told, too.
+        with suppress(UsageProblem):
+            return parse_day(str(asof), "asof")
     begin = context.get("data_interval_start")
     return begin.date() if begin else last_complete_day(now_utc())
 

@@ -3,11 +3,18 @@
 import ast
 import json
 import os
+import runpy
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from airflow.sdk.definitions._internal.templater import ds_filter
+from jinja2 import Environment, StrictUndefined
+
+from pipeline_kit.calendar import parse_day
+from pipeline_kit.errors import UsageProblem
 
 ROOT = Path(__file__).parents[2]
 DAGS = {"daily_signal", "backfill_backtest", "ingest_history", "maintenance"}
@@ -81,6 +88,20 @@ def test_a_dag_names_a_runbook_that_exists(path):
 
     assert runbook in named
     assert (ROOT / runbook).is_file()
+
+
+def test_a_daily_run_without_a_day_fails_at_once_in_words():
+    template = runpy.run_path(str(ROOT / "dags" / "daily_signal.py"))["ASOF"]
+    # As Airflow renders a task's arguments, which are no page.
+    environment = Environment(undefined=StrictUndefined)  # noqa: S701
+    environment.filters["ds"] = ds_filter
+    rendered = environment.from_string(template).render
+
+    assert rendered(params={"asof": "2024-07-19"}) == "2024-07-19"
+    interval = {"data_interval_start": datetime(2024, 7, 19, 0, 50, tzinfo=UTC)}
+    assert rendered(params={"asof": None}, **interval) == "2024-07-19"
+    with pytest.raises(UsageProblem, match="'None' is not a day such as"):
+        parse_day(rendered(params={"asof": None}), "asof")
 
 
 def describe(home):

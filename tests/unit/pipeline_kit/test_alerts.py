@@ -102,6 +102,14 @@ def test_two_failed_tasks_of_a_day_are_one_mail(sink):
     assert "Runbook: docs/runbooks/daily_signal_failed.md" in text
 
 
+def test_a_run_for_a_day_that_is_none_is_told_as_well(sink, monkeypatch):
+    monkeypatch.setenv("MAM_NOW", "2024-07-20T00:50:00Z")
+
+    task_failed({**context("ingest", "asof: 'x' is not a day"), "params": {"asof": "x"}})
+
+    assert sink.subjects == ["[FAIL] 2024-07-19 daily signal failed"]
+
+
 def test_each_sweep_that_fails_is_an_incident_of_its_own(sink):
     for run in ("a", "b", "a", "b"):
         task_failed(context("member", f"memory of {run}", "backfill_backtest", run))
