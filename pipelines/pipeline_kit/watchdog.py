@@ -2,7 +2,8 @@
 
 A dead scheduler cannot report itself, so this runs from cron, a systemd timer or its own
 container, and knows nothing of Airflow. It opens an incident when the day's signal is not
-published by 01:30 UTC, another when a whole day passed without one, and closes both when it is.
+published by 01:30 UTC, another when a whole day passed without one or the bucket cannot be read,
+and closes both when it is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from pipeline_kit.alerts import close_incident, open_incident, open_incidents
-from pipeline_kit.bucket import Bucket
+from pipeline_kit.bucket import Bucket, BucketError
 from pipeline_kit.calendar import last_complete_day, now_utc
 from pipeline_kit.cli import Parser, run_command
 from pipeline_kit.errors import DataProblem
@@ -44,7 +45,12 @@ def watch(now: datetime) -> str:
     BucketError
         If the bucket cannot be read.
     """
-    due, published = day_due(now), _published()
+    due = day_due(now)
+    try:
+        published = _published()
+    except BucketError as e:
+        open_incident("no_signal", due, f"nobody can see whether it is there: {e}")
+        raise
     if published is not None and published >= due:
         for kind, day in open_incidents():
             if kind in WATCHED:

@@ -10,7 +10,7 @@ from tests.chaos.disks import HOW
 from tests.chaos.kills import TRIED
 
 # What takes half a minute of two cores or more is left to `make chaos`.
-SLOW = ["test_scheduler.py", "test_vendor_down.py"]
+SLOW = ["test_scheduler.py", "test_sweep_killed.py", "test_vendor_down.py"]
 collect_ignore = [] if os.environ.get("CHAOS") == "all" else SLOW
 
 

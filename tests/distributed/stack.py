@@ -113,8 +113,6 @@ def stack(folder: Path, servers: Services) -> Iterator[Stack]:
         for (worker, queues), port in zip(QUEUES.items(), log_ports, strict=True):
             components.enter_context(_worker(made, worker, queues, port))
         _airflow(["pools", "import", str(paths.project_root() / "docker" / "pools.json")], made)
-        # One member waits at each worker while one runs; else it idles for a turn of the scheduler.
-        _airflow(["pools", "set", "backtests", str(2 * len(QUEUES)), "test"], made)
         _wait_until_ready(made, api)
         yield made
 

@@ -26,7 +26,13 @@ from majors_alts_monitor.backfill import collect_backfill, plan_backfill, run_pl
 from majors_alts_monitor.config import effective_values, load_config
 from pipeline_kit.calendar import now_utc
 from tests.distributed.growth import Growth
-from tests.distributed.services import BUCKET, missing_programs, s3_login, services
+from tests.distributed.services import (
+    BUCKET,
+    missing_programs,
+    s3_login,
+    services,
+    wait_until,
+)
 from tests.distributed.stack import NOW, Stack, stack
 from tests.fixtures.lakes import make_lake
 
@@ -169,10 +175,14 @@ def test_every_file_of_every_member_and_of_the_comparison_is_the_local_one(home,
 
 def test_both_workers_ran_members_and_only_the_home_counts_trials(ran):
     airflow, tasks, _ = ran
-    by_home, by_guest = airflow.finished_by("home"), airflow.finished_by("guest")
 
-    assert by_home + by_guest == len(tasks) == MEMBERS + 2
-    assert by_guest >= MEMBERS // 4
+    def are_all_told():
+        return airflow.finished_by("home") + airflow.finished_by("guest") == MEMBERS + 2
+
+    # A worker writes its line after Airflow knows that the task has ended.
+    wait_until("the workers' last lines", are_all_told)
+    assert len(tasks) == MEMBERS + 2
+    assert airflow.finished_by("guest") >= MEMBERS // 4
     assert (airflow.data("home") / "ledger" / "trials.jsonl").read_text().count("\n") == MEMBERS
     assert not (airflow.data("guest") / "ledger").exists()
     assert not (airflow.data("guest") / "curated").exists()

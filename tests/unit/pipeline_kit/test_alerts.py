@@ -20,7 +20,7 @@ from pipeline_kit.alerts import (
     task_failed,
     task_recovered,
 )
-from pipeline_kit.bucket import Bucket
+from pipeline_kit.bucket import Bucket, BucketError
 from pipeline_kit.errors import UsageProblem
 from pipeline_kit.watchdog import NoSignalError, watch
 
@@ -255,6 +255,24 @@ def test_a_missed_deadline_is_one_incident_however_often_it_is_seen(sink):
     assert sink.subjects == [
         "[FAIL] 2024-07-19 deadline missed",
         "[OK] 2024-07-19 deadline missed: recovered",
+    ]
+
+
+def test_a_bucket_that_cannot_be_read_is_told_once_and_its_return_once(sink, tmp_path):
+    Bucket().advance("latest/daily.json", {}, "2024-07-19")
+    (tmp_path / "bucket").rename(tmp_path / "aside")
+    (tmp_path / "bucket").write_text("a file where the folder should be")
+    for minute in (0, 5):
+        with pytest.raises(BucketError, match="cannot read"):
+            watch(at(2, minute))
+    (tmp_path / "bucket").unlink()
+    (tmp_path / "aside").rename(tmp_path / "bucket")
+    for minute in (10, 15):
+        watch(at(2, minute))
+
+    assert sink.subjects == [
+        "[FAIL] 2024-07-19 no signal",
+        "[OK] 2024-07-19 no signal: recovered",
     ]
 
 
