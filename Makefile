@@ -117,7 +117,7 @@ down: ## stop the stack, keep its volumes
 bench: $(READY) ## time engine, regime, sizing and warehouse; the last takes an hour
 	@for file in engine regime sizing warehouse; do $(BIN)/python -m benchmarks.$$file; done
 
-chaos: $(READY) ## kill deliveries at every point; fill its disk, take its vendors; list the points
+chaos: $(READY) ## kill deliveries, sweeps and the scheduler; fill the disk, take the vendors; list the points
 	@CHAOS=all $(BIN)/pytest -q tests/chaos
 
 nights: $(READY) ## live DAYS nights (30) in two worlds, compare with one backtest: make nights [DAYS=30]
