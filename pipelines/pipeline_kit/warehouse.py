@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -211,7 +212,8 @@ def _run_dbt(workspace: Path, variables: Mapping[str, object], excluded: Sequenc
     command = [
         *(sys.executable, "-W", "ignore::RuntimeWarning", "-m", "dbt.cli.main"),
         *("--quiet", "--no-use-colors", "--log-level-file", "none"),
-        *("build", "--fail-fast"),
+        # Not with --fail-fast: dbt 1.11 then waits for ever when the last node ends too soon.
+        "build",
         *("--project-dir", str(project), "--profiles-dir", str(project)),
         *("--vars", json.dumps(dict(variables), default=str, sort_keys=True)),
         *(flag for kind in excluded for flag in ("--exclude-resource-type", kind)),
@@ -235,17 +237,14 @@ def _run_dbt(workspace: Path, variables: Mapping[str, object], excluded: Sequenc
 
 
 def _failure(target: Path, output: str) -> str:
-    """Return the first failing node and its message in one line."""
+    """Return the first failing node by name and its message in one line."""
     run_results = target / "run_results.json"
     if run_results.is_file():
         results = json.loads(run_results.read_text("utf-8"))["results"]
-        failed = [r for r in results if r["status"] in {"error", "fail", "runtime error"}]
-        # What --fail-fast cuts off fails, too, and may be listed before the cause.
-        for result in sorted(
-            failed, key=lambda r: "Connection already closed" in str(r["message"])
-        ):
-            node = ".".join(result["unique_id"].split(".")[::2][:2])
-            return f"dbt build: {node}: {' '.join(str(result['message']).split())}"
+        for result in sorted(results, key=itemgetter("unique_id")):
+            if result["status"] in {"error", "fail", "runtime error"}:
+                node = ".".join(result["unique_id"].split(".")[::2][:2])
+                return f"dbt build: {node}: {' '.join(str(result['message']).split())}"
     return f"dbt build: {' '.join(output.split())[-600:] or 'failed without a message'}"
 
 
