@@ -181,6 +181,27 @@ def test_duplicate_version_stops_the_build_and_keeps_the_old_file(
 
 
 @pytest.mark.dbt
+def test_a_lake_larger_than_the_memory_allowed_is_built_from_disk(
+    tmp_path: Path, parse_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The windows of 50,000 rows do not fit into 60 MB: one model spills, the next ones follow."""
+    lake = make_lake(tmp_path / "lake", 3, n_assets=100, n_days=500, known_at=False)
+    monkeypatch.setenv("MAM_DUCKDB_MEMORY", "60MB")
+    monkeypatch.setenv("MAM_DUCKDB_THREADS", "1")
+
+    built = build(
+        table_files(lake),
+        VARIABLES,
+        tmp_path / "warehouse.duckdb",
+        with_tests=False,
+        target_dir=tmp_path / "target",
+        cache_dir=parse_cache,
+    )
+
+    assert len(read_mart(built, "fct_asset_daily")) == 50_000
+
+
+@pytest.mark.dbt
 def test_docs_are_one_page_and_the_same_bytes_again(built: Path, tmp_path: Path) -> None:
     first = generate_docs(built, built.parent / "target", tmp_path / "a" / "index.html")
     second = generate_docs(built, built.parent / "target", tmp_path / "b" / "index.html")
