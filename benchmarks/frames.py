@@ -1,7 +1,8 @@
 """The eight feature groups in Polars and in pandas; runs in an environment of their own.
 
 Reads the facts of a lake without revisions, times each version with the facts already in memory,
-writes their features as Parquet and the seconds as JSON.
+each row marked as assumed or observed, and writes the columns of ``fct_features_daily`` as Parquet
+and the seconds as JSON.
 Usage: ``python benchmarks/frames.py LAKE RESULTS ROUNDS``.
 """
 
@@ -26,13 +27,24 @@ FACTS = {
     "fact_funding": "funding_rate",
     "fact_open_interest": "open_interest_usd",
 }
+ASSUMED = {name: f"{name}_is_assumed" for name in FACTS}
 MAJORS = ["BTC", "ETH"]
 MIN_MCAP, MIN_VOLUME, STALENESS = 50e6, 1e6, 3
 ZSCORE_DAYS = 60
+PRIMARY = [
+    "alt_breadth_pct_up",
+    "btc_dominance",
+    "funding_skew",
+    "funding_heating",
+    "liquidity_7d_median",
+    "volatility_spread",
+    "momentum_spread_7d",
+    "oi_risk",
+]
 
 
 def polars_features(facts: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return date, raw_X and z_X: one spine of asset and day, sorted once, windows over it."""
+    """Return the features: one spine of asset and day, sorted once, windows over it."""
     days = _polars_panel(facts)
     is_alt = ~pl.col("asset_id").is_in(MAJORS)
     is_eligible = (
@@ -83,6 +95,8 @@ def _polars_panel(facts: dict[str, pl.DataFrame]) -> pl.LazyFrame:
                 100 * (pl.col("open_interest_usd") / pl.col("open_interest_usd").shift(3) - 1)
             ).over(by),
             cap_growth=(100 * (pl.col("marketcap") / pl.col("marketcap").shift(3) - 1)).over(by),
+            n_rows=pl.sum_horizontal(pl.col(name).is_not_null() for name in ASSUMED.values()),
+            n_assumed=pl.sum_horizontal(ASSUMED.values()),
         )
         .with_columns(
             **returns,
@@ -121,6 +135,9 @@ def _polars_aggregates() -> list[pl.Expr]:
         .then((rate * interest).sum() / interest.filter(has_both).sum())
         .otherwise(rate.mean())
         .alias("alt_rate"),
+        (has_both.sum() / rate.count()).alias("coverage"),
+        pl.col("n_rows").sum().alias("alt_rows"),
+        pl.col("n_assumed").sum().alias("alt_assumed"),
     ]
 
 
@@ -135,6 +152,8 @@ def _polars_majors() -> list[pl.Expr]:
         .then((rate * interest).sum() / interest.filter(has_both).sum())
         .otherwise(rate.mean())
         .alias("major_rate"),
+        pl.col("n_rows").sum().alias("major_rows"),
+        pl.col("n_assumed").sum().alias("major_assumed"),
     ]
 
 
@@ -145,11 +164,15 @@ def _polars_daily(daily: pl.DataFrame) -> pl.DataFrame:
 
 
 def pandas_features(facts: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return date, raw_X and z_X: one matrix of days by assets per fact, windows down columns."""
+    """Return the features: one matrix of days by assets per fact, windows down columns."""
     wide = {
         name: facts[name].pivot(index="date", columns="asset_id", values=column)
         for name, column in FACTS.items()
     }
+    assumed = [
+        facts[name].pivot(index="date", columns="asset_id", values=column).fillna(False)
+        for name, column in ASSUMED.items()
+    ]
     index = pd.date_range(
         min(w.index[0] for w in wide.values()), max(w.index[-1] for w in wide.values())
     )
@@ -191,6 +214,17 @@ def pandas_features(facts: dict[str, pd.DataFrame]) -> pd.DataFrame:
     weighted = (funded * interest).sum(axis=1) / interest.where(has_oi).sum(axis=1)
     is_weighted = 2 * has_oi.sum(axis=1) > funded.notna().sum(axis=1)
     daily["alt_rate"] = weighted.where(is_weighted, funded.mean(axis=1))
+    daily["coverage"] = has_oi.sum(axis=1) / funded.notna().sum(axis=1)
+    n_rows = sum(w.notna().astype(int) for w in (close, cap_row, volume, rate, interest_row))
+    n_assumed = sum(
+        w.reindex(index=index, columns=columns, fill_value=False).astype(int) for w in assumed
+    )
+    daily["alt_rows"], daily["alt_assumed"] = (
+        n.where(member).sum(axis=1) for n in (n_rows, n_assumed)
+    )
+    daily["major_rows"], daily["major_assumed"] = (
+        n[MAJORS].sum(axis=1) for n in (n_rows, n_assumed)
+    )
     for n, means in ((3, mean_3d), (7, mean_7d)):
         daily[f"major_{n}d"] = means[MAJORS].mean(axis=1, skipna=False)
     major_rate, major_interest = rate[MAJORS], interest[MAJORS]
@@ -206,7 +240,7 @@ def pandas_features(facts: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def daily_features(day: pd.DataFrame) -> pd.DataFrame:
-    """Return raw_X and z_X from one row of aggregates per day."""
+    """Return the columns of ``fct_features_daily`` from one row of aggregates per day."""
     out = pd.DataFrame({"date": pd.to_datetime(day["date"])})
     no_alts = day["total_volume"].isna()
     dominance = (day["btc_cap"] / (day["btc_cap"] + day["alt_cap"])).mask(no_alts)
@@ -240,6 +274,12 @@ def daily_features(day: pd.DataFrame) -> pd.DataFrame:
     for name, values in raw.items():
         out[f"raw_{name}"] = values
         out[f"z_{name}"] = zscore(values, ZSCORE_DAYS)
+    out["has_funding"] = skew.notna()
+    out["funding_oi_coverage"] = day["coverage"]
+    out["oi_is_proxy"] = day["oi_growth"].isna()
+    out["valid"] = out[[f"z_{name}" for name in PRIMARY]].notna().all(axis=1)
+    known = day["alt_rows"].fillna(0) + day["major_rows"].fillna(0)
+    out["share_assumed"] = (day["alt_assumed"].fillna(0) + day["major_assumed"].fillna(0)) / known
     return out
 
 
@@ -252,7 +292,9 @@ def zscore(values: pd.Series, days: int) -> pd.Series:
 def main(lake: Path, results: Path, rounds: int) -> None:
     """Run both and save what came out."""
     tables = {
-        name: pl.read_parquet(lake / f"{name}.parquet", columns=["asset_id", "date", column])
+        name: pl.read_parquet(
+            lake / f"{name}.parquet", columns=["asset_id", "date", column]
+        ).with_columns(pl.lit(True).alias(ASSUMED[name]))
         for name, column in FACTS.items()
     }
     frames = {name: table.to_pandas() for name, table in tables.items()}
