@@ -158,9 +158,9 @@ def build_here(folder: Path) -> None:
 def stage_models(models: Sequence[Model]) -> tuple[list[Model], list[Model]]:
     """Return what the feature stage reads and the feature stage, without what it does not need."""
     wanted = needed_for(models, [LAST_STAGE_MODEL])
-    is_before = [m.schema == "staging" or m.name.endswith("_versions") for m in wanted]
-    before = [m for m, flag in zip(wanted, is_before, strict=True) if flag]
-    return before, [m for m, flag in zip(wanted, is_before, strict=True) if not flag]
+    facts = [model.name for model in wanted if model.name.endswith("_versions")]
+    before = needed_for(wanted, facts)
+    return before, [model for model in wanted if model not in before]
 
 
 def time_stage(folder: Path, rounds: int) -> tuple[Seconds, pd.DataFrame, dict[str, float]]:
@@ -169,7 +169,7 @@ def time_stage(folder: Path, rounds: int) -> tuple[Seconds, pd.DataFrame, dict[s
     warehouse.create_lake_views(views, lake_files(folder))
     before, stage = stage_models(read_models(folder / "target"))
     times, busy, models = [], [], {}
-    config = {"threads": THREADS, "preserve_insertion_order": False}
+    config = {"threads": THREADS, "preserve_insertion_order": False, "perfect_ht_threshold": 0}
     with duckdb.connect(config=config) as connection:
         connection.execute(f"set temp_directory = '{folder / 'spill'}'")
         connection.execute(f"attach '{views}' as sealed; attach ':memory:' as warehouse")

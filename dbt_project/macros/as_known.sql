@@ -37,20 +37,22 @@
     known as (
 
         select
-            asset_id,
-            date,
+            facts.asset_id,
+            asset_numbers.asset_number,
+            facts.date,
             {% for column in key + values -%}
-                {{ column }},
+                facts.{{ column }},
             {% endfor -%}
-            source,
-            coalesce(known_at, {{ assumed_known_at('date', 'source') }}) as known_from,
+            facts.source,
+            coalesce(facts.known_at, {{ assumed_known_at('facts.date', 'facts.source') }}) as known_from,
             case
-                when known_at is null then 'assumed'
-                else coalesce(known_basis, 'observed')
+                when facts.known_at is null then 'assumed'
+                else coalesce(facts.known_basis, 'observed')
             end as known_basis
 
         from facts
-        where {{ values[0] }} is not null
+        inner join asset_numbers using (asset_id)
+        where facts.{{ values[0] }} is not null
 
     ),
 
@@ -73,7 +75,7 @@
         from known_by_then
 
         window key_history as (
-            partition by {{ (['asset_id', 'date'] + key) | join(', ') }}
+            partition by {{ (['asset_number', 'date'] + key) | join(', ') }}
             order by known_from, {{ (values + ['known_basis', 'source']) | join(', ') }}
         )
 
@@ -99,12 +101,14 @@
 
         select
             asset_id,
+            asset_number,
             date,
             {% for column in key + values -%}
                 {{ column }},
             {% endfor -%}
             source,
             known_basis,
+            known_basis = 'assumed' as is_assumed,
             known_from,
             known_to,
             read_from,

@@ -3,10 +3,10 @@
 
 
 {% macro has_row(fact) -%}
-    cast({{ fact }}.known_basis is not null as integer)
+    cast({{ fact }}.is_assumed is not null as integer)
 {%- endmacro %}
 
 
 {% macro has_assumed_row(fact) -%}
-    cast({{ fact }}.known_basis is not distinct from 'assumed' as integer)
+    cast(coalesce({{ fact }}.is_assumed, false) as integer)
 {%- endmacro %}

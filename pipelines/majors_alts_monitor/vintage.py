@@ -127,4 +127,4 @@ def vintage_gap(pit: pd.Series[float], latest: pd.Series[float], late: Late) -> 
 
 def _has_versions(model: Model) -> bool:
     """Return whether the model makes the versions of a fact, rather than reads them."""
-    return model.name.endswith("_versions") and all(name.startswith("stg_") for name in model.reads)
+    return model.name.endswith("_versions") and any(name.startswith("stg_") for name in model.reads)

@@ -167,6 +167,7 @@ def _limits(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
         "memory_limit": os.environ.get("MAM_DUCKDB_MEMORY", "4GB"),
         "temp_directory": str(folder / "spill"),
         "preserve_insertion_order": False,
+        "perfect_ht_threshold": 0,
     }
 
 

@@ -13,6 +13,7 @@ followed as (
 
     select
         asset_id,
+        asset_number,
         first_date,
         least(last_date + {{ days_after }}, max(last_date) over ()) as last_day
 
@@ -24,6 +25,7 @@ spine as (
 
     select
         asset_id,
+        asset_number,
         first_date + cast(unnest(range(last_day + 1 - first_date)) as integer) as date
 
     from followed

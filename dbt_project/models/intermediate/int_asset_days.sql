@@ -47,6 +47,7 @@ days as (
 
     select
         funding_days.asset_id,
+        funding_days.asset_number,
         funding_days.date,
         prices.close_usd,
         market_caps.market_cap_usd,
@@ -71,7 +72,7 @@ days as (
 
     from funding_days
     {% for fact in facts -%}
-        left join {{ fact }} using (asset_id, date)
+        left join {{ fact }} using (asset_number, date)
     {% endfor %}
 
 )

@@ -9,12 +9,13 @@ versions as not materialized (
 spans as (
 
     select
-        asset_id,
+        asset_number,
+        any_value(asset_id) as asset_id,
         min(date) as first_date,
         max(date) as last_date
 
     from versions
-    group by asset_id
+    group by asset_number
 
 )
 

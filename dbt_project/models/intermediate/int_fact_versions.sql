@@ -35,6 +35,7 @@ stacked as (
         select
             {{ fact }} as fact,
             asset_id,
+            asset_number,
             source,
             date,
             cast({{ settled_at }} as timestamp) as settled_at,

@@ -23,6 +23,7 @@ days as (
 
     select
         spine.asset_id,
+        spine.asset_number,
         spine.date,
 
         coalesce(settled_days.funding_rate_8h, daily_rates.funding_rate_8h) as funding_rate_8h,
@@ -41,8 +42,8 @@ days as (
         coalesce(settled_days.count_assumed, 0) + {{ has_assumed_row('daily_rates') }} as count_assumed
 
     from spine
-    left join settled_days using (asset_id, date)
-    left join daily_rates using (asset_id, date)
+    left join settled_days using (asset_number, date)
+    left join daily_rates using (asset_number, date)
 
 )
 

@@ -1,5 +1,11 @@
 with
 
+asset_numbers as (
+
+    select * from {{ ref('int_asset_numbers') }}
+
+),
+
 facts as (
 
     select * from {{ ref('stg_lake__market_caps') }}

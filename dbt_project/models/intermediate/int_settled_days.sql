@@ -18,17 +18,17 @@ closes as (
 paid as (
 
     select
-        settlements.asset_id,
+        settlements.asset_number,
         settlements.date,
         settlements.funding_rate,
         settlements.interval_hours,
-        settlements.known_basis,
+        settlements.is_assumed,
         settlements.funding_rate * coalesce(settlements.mark_price_usd / closes.close_usd, 1) as paid_rate
 
     from settlements
     left join closes
         on
-            settlements.asset_id = closes.asset_id
+            settlements.asset_number = closes.asset_number
             and settlements.date - 1 = closes.date
             and {{ reads('settlements.date', 'closes') }}
 
@@ -37,23 +37,23 @@ paid as (
 settled_days as (
 
     select
-        asset_id,
+        asset_number,
         date,
-        {{ exact_sum('funding_rate', bits=80) }} as settled_rate,
-        {{ exact_sum('paid_rate', bits=60) }} as paid_rate,
-        coalesce({{ exact_sum('interval_hours', bits=60) }}, 0) as hours_covered,
+        {{ exact_sum('funding_rate', bits=30) }} as settled_rate,
+        {{ exact_sum('paid_rate', bits=30) }} as paid_rate,
+        coalesce({{ exact_sum('interval_hours', bits=20) }}, 0) as hours_covered,
         count(*) as count_settlements,
-        count(*) filter (where known_basis = 'assumed') as count_assumed
+        count(*) filter (where is_assumed) as count_assumed
 
     from paid
-    group by asset_id, date
+    group by asset_number, date
 
 ),
 
 rates as (
 
     select
-        asset_id,
+        asset_number,
         date,
 
         -- Under 16 hours of settlements do not stand for a day.

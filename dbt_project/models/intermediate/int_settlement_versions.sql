@@ -6,6 +6,12 @@ settlements as (
 
 ),
 
+asset_numbers as (
+
+    select * from {{ ref('int_asset_numbers') }}
+
+),
+
 stamped as (
 
     -- Venues stamp a settlement some milliseconds late.
