@@ -58,8 +58,8 @@ class Size:
 
 SIZES: Final[Mapping[str, Size]] = {
     "small": Size("60 assets x 3 years", 60, 1096, 3),
-    "medium": Size("500 assets x 8 years", 500, 2922, 1),
-    "large": Size("2,700 assets x 8 years", 2700, 2922, 1),
+    "medium": Size("500 assets x 8 years", 500, 2922, 3),
+    "large": Size("2,700 assets x 8 years", 2700, 2922, 3),
     # The warehouse knows days only: each hour is given a day of its own.
     "hourly": Size("500 assets x 3 years of hours", 500, 26_304, 0),
 }

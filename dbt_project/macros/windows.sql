@@ -5,6 +5,12 @@
    touches a late or revised key is recomputed from the versions. #}
 
 
+{# How long a day is followed after its label: the levels of strategy.md section 2 may read it. #}
+{% macro days_after_label() -%}
+    {{ return([3, var('staleness_days') | int] | max) }}
+{%- endmacro %}
+
+
 {# Rows (asset_id, date) whose window of `oldest_age` days back reads a late or revised key. #}
 {% macro rows_touched(versions, oldest_age) -%}
     select

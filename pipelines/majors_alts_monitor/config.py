@@ -156,7 +156,8 @@ class FeaturesConfig(Frozen):
     zscore_days: Annotated[int, Field(ge=2, le=MOST)]
     burn_in_days: Annotated[int, Field(ge=0, le=MOST)]
     """A run that starts earlier after the lake's first day says that it lacks warm-up."""
-    staleness_days: Annotated[int, Field(ge=0, le=MOST)]
+    staleness_days: Annotated[int, Field(ge=0, le=400)]
+    """A level reads each day back by name, and none older than a price may be (fct_asset_daily)."""
     vintage: Literal["pit", "latest"]
     publication_lag_minutes: PublicationLagConfig
 

@@ -32,7 +32,7 @@ aggregated as (
 
         ---------- funding
         count(funding_rate_8h) as count_funded,
-        {{ exact_sum('funding_rate_8h', bits=30) }} as sum_funding_rate,
+        {{ exact_sum('funding_rate_8h', bits=40) }} as sum_funding_rate,
         count(*) filter (where funding_rate_8h is not null and open_interest_usd is not null) as count_funded_with_oi,
         {{ exact_sum('funding_rate_8h * open_interest_usd', bits=10) }} as weighted_funding_usd,
         {{ exact_sum(

@@ -1,6 +1,3 @@
-{#- A day lives on after its label: the levels of strategy.md section 2 may read it. -#}
-{%- set days_after = [3, var('staleness_days') | int] | max -%}
-
 with
 
 spans as (
@@ -15,7 +12,7 @@ followed as (
         asset_id,
         asset_number,
         first_date,
-        least(last_date + {{ days_after }}, max(last_date) over ()) as last_day
+        least(last_date + {{ days_after_label() }}, max(last_date) over ()) as last_day
 
     from spans
 

@@ -1,7 +1,6 @@
 {%- set staleness_days = var('staleness_days') | int -%}
 {%- set oldest_close = 7 -%}
-{#- As long as a day lives on after its label (int_asset_date_spine). -#}
-{%- set days_after = [3, staleness_days] | max -%}
+{%- set days_after = days_after_label() -%}
 
 {#- What a late or revised key changes: int_revised_windows yields these, too. -#}
 {%- set measures = [

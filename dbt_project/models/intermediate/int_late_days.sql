@@ -1,6 +1,3 @@
-{#- As long as a day lives on after its label (int_asset_date_spine). -#}
-{%- set days_after = [3, var('staleness_days') | int] | max -%}
-
 with
 
 late_versions as (
@@ -8,7 +5,7 @@ late_versions as (
     select
         asset_id,
         read_from as first_day,
-        date + {{ days_after }} as last_day
+        date + {{ days_after_label() }} as last_day
 
     from {{ ref('int_fact_versions') }}
     where is_read and not is_on_time

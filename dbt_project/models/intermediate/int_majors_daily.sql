@@ -14,14 +14,14 @@ aggregated as (
 
         max(return_3d) filter (where asset_id = 'BTC') as btc_return_3d,
         max(market_cap_usd) filter (where asset_id = 'BTC') as btc_market_cap_usd,
-        {{ exact_sum('mean_return_3d', bits=20) }} / 2 as momentum_3d,
-        {{ exact_sum('mean_return_7d', bits=20) }} / 2 as momentum_7d,
+        {{ exact_sum('mean_return_3d', bits=30) }} / 2 as momentum_3d,
+        {{ exact_sum('mean_return_7d', bits=30) }} / 2 as momentum_7d,
         count(mean_return_3d) as count_momentum_3d,
         count(mean_return_7d) as count_momentum_7d,
 
         count(funding_rate_8h) as count_funded,
         count(funding_rate_8h + open_interest_usd) as count_funded_with_oi,
-        {{ exact_sum('funding_rate_8h', bits=30) }} as sum_funding_rate,
+        {{ exact_sum('funding_rate_8h', bits=40) }} as sum_funding_rate,
         {{ exact_sum('funding_rate_8h * open_interest_usd', bits=10) }} as weighted_funding_usd,
         {{ exact_sum(
             'case when funding_rate_8h is not null then open_interest_usd end', bits=0

@@ -39,9 +39,9 @@ settled_days as (
     select
         asset_number,
         date,
-        {{ exact_sum('funding_rate', bits=30) }} as settled_rate,
-        {{ exact_sum('paid_rate', bits=30) }} as paid_rate,
-        coalesce({{ exact_sum('interval_hours', bits=20) }}, 0) as hours_covered,
+        {{ exact_sum('funding_rate', bits=40) }} as settled_rate,
+        {{ exact_sum('paid_rate', bits=40) }} as paid_rate,
+        coalesce({{ exact_sum('interval_hours', bits=30) }}, 0) as hours_covered,
         count(*) as count_settlements,
         count(*) filter (where is_assumed) as count_assumed
 

@@ -59,6 +59,7 @@ def test_baseline_differs_in_the_weights_of_the_score_and_nowhere_else():
         ("universe=3", "valid dictionary"),
         ("universe.basket_size=true", "must not be true or false"),
         ("beta.lookback_days=9999999999", "less than or equal to 100000"),
+        ("features.staleness_days=401", "less than or equal to 400"),
         ("evaluation.bootstrap.seed=-1", "greater than or equal to 0"),
         ("universe.rich_objective.horizn_days=3", "did you mean universe.rich_objective.horizon"),
     ],
