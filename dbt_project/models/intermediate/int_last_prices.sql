@@ -23,7 +23,7 @@ late_keys as (
 
 ),
 
--- For the others, the own rows say it all (int_asset_windows).
+-- For the others, the own rows say it all (int_own_windows).
 late_spine as (
 
     select * from {{ ref('int_asset_date_spine') }}
