@@ -7,6 +7,7 @@ import json
 import re
 from contextlib import nullcontext
 from pathlib import Path
+from urllib.parse import unquote
 
 import duckdb
 import pytest
@@ -117,6 +118,23 @@ def found_in_the_seed(project: Project, seed: Path) -> set[str]:
             if test["attached_node"] == node["unique_id"]
             and con.execute(test["compiled_code"]).fetchall()
         }
+
+
+def test_the_lineage_of_the_front_page_leads_from_raw_funding_to_its_score(
+    project: Project,
+) -> None:
+    page = (paths.dbt_project_dir() / "models" / "docs.md").read_text("utf-8")
+    (drawn,) = re.findall(r"g_i=(%2Bstg\S+?)\)", page)
+    names = [name.removeprefix("+") for name in unquote(drawn).split()]
+    by_name = {node["name"]: node for node in project.models.values()}
+
+    assert len(names) == len(set(names))
+    reached = {name for name in names if name.startswith("stg_lake__funding")}
+    for name in names[len(reached) :]:
+        reads = {m.rsplit(".", 1)[1] for m in by_name[name]["depends_on"]["nodes"]}
+        assert reads & reached, f"{name} hangs in the air"
+        reached.add(name)
+    assert names[-1] == "fct_features_daily"
 
 
 def test_no_model_asks_the_clock_or_chance(project: Project) -> None:
