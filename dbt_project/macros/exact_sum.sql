@@ -3,8 +3,8 @@
    so both sums are exact in any order, on any number of threads. Sorting before adding would do as
    well, at twenty times the cost; sums of 128-bit integers take twice as long.
 
-   0 bits for USD, 40 for funding rates, 10 for their product, 30 for returns and hours: fine to 4e-12
-   USD and 3e-24 of a rate, with room for 32,768 rows, 9e15 USD and rates of 8,000; what is larger adds
+   -7 bits for USD, 40 for funding rates, 10 for their product, 30 for returns and hours: fine to 5e-10
+   USD and 3e-24 of a rate, with room for 32,768 rows, 1e18 USD and rates of 8,000; what is larger adds
    up as doubles do. #}
 {% macro exact_sum(expression, bits) -%}
     {%- set units = '(' ~ expression ~ ') * pow(2, ' ~ bits ~ ')' -%}

@@ -17,14 +17,14 @@ aggregated as (
         quantile_cont(return_1d, [0.25, 0.5, 0.75]) as return_quartiles,
 
         ---------- sizes
-        {{ exact_sum('market_cap_usd', bits=0) }} as market_cap_usd,
-        {{ exact_sum('volume_level_usd', bits=0) }} as volume_usd,
+        {{ exact_sum('market_cap_usd', bits=-7) }} as market_cap_usd,
+        {{ exact_sum('volume_level_usd', bits=-7) }} as volume_usd,
         count(is_volume_high_30d) as count_volume_windows,
         count(*) filter (where is_volume_high_30d) as count_volume_highs,
 
         ---------- index
-        {{ exact_sum('previous_market_cap_usd * return_1d', bits=0) }} as index_gain_usd,
-        {{ exact_sum('case when return_1d is not null then previous_market_cap_usd end', bits=0) }} as index_base_usd,
+        {{ exact_sum('previous_market_cap_usd * return_1d', bits=-7) }} as index_gain_usd,
+        {{ exact_sum('case when return_1d is not null then previous_market_cap_usd end', bits=-7) }} as index_base_usd,
 
         ---------- momentum
         median(mean_return_3d) as momentum_3d,
@@ -36,7 +36,7 @@ aggregated as (
         count(*) filter (where funding_rate_8h is not null and open_interest_usd is not null) as count_funded_with_oi,
         {{ exact_sum('funding_rate_8h * open_interest_usd', bits=10) }} as weighted_funding_usd,
         {{ exact_sum(
-            'case when funding_rate_8h is not null then open_interest_usd end', bits=0
+            'case when funding_rate_8h is not null then open_interest_usd end', bits=-7
         ) }} as funded_open_interest_usd,
 
         ---------- knowledge

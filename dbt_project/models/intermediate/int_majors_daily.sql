@@ -24,7 +24,7 @@ aggregated as (
         {{ exact_sum('funding_rate_8h', bits=40) }} as sum_funding_rate,
         {{ exact_sum('funding_rate_8h * open_interest_usd', bits=10) }} as weighted_funding_usd,
         {{ exact_sum(
-            'case when funding_rate_8h is not null then open_interest_usd end', bits=0
+            'case when funding_rate_8h is not null then open_interest_usd end', bits=-7
         ) }} as funded_open_interest_usd,
 
         sum(count_rows) as count_rows,
